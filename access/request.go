@@ -1,0 +1,110 @@
+package access
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"time"
+)
+
+// A Request is the question put to the decision point: AuthZEN's four parts.
+type Request struct {
+	Subject  Subject
+	Action   Action
+	Resource Resource
+	Context  Context
+}
+
+// A Context holds the circumstances of a request: what is true now and need
+// not be true when the same question is asked again.
+type Context struct {
+	Time     time.Time
+	Session  SessionInfo
+	Client   Client
+	Reason   string    // why the subject says it needs this; empty: not given
+	Ticket   string    // a reference the subject gave; empty: not given
+	Approved *Approval // set when the request is decided again after an answer
+	Counts   Counts    // never nil when a policy is asked to decide live; nil counts as zero
+}
+
+// SessionInfo is what a session did so far.
+type SessionInfo struct {
+	ID            string
+	Opened        time.Time
+	Statements    int64 // decided before this one
+	Denied        int64
+	Writes        int64
+	Rows          int64 // returned so far
+	InTransaction bool
+}
+
+// Counts answers how often something happened for this subject and resource.
+// Implementations are safe for concurrent use.
+type Counts interface {
+	// Count returns how many events of the named kind fell in the window that
+	// ends now, this action included. Kinds: statements, reads, writes, admin,
+	// denied, rows.
+	Count(kind string, window time.Duration) int64
+}
+
+// A Digest identifies a question: who, what, where, with the bound values,
+// without time and session.
+type Digest [sha256.Size]byte
+
+// Digest identifies exactly this question; an approval is bound to it. Fields
+// are written with their lengths before them, so that no two requests share an
+// encoding. Group membership, claims and labels are left out: they are
+// evaluated again when the approval is used.
+func (r *Request) Digest() Digest {
+	d := digester{sha256.New()}
+	d.str("sluice request v1")
+	chain := r.Subject.Chain()
+	d.num(len(chain))
+	for _, s := range chain {
+		d.str(s.Issuer)
+		d.str(s.ID)
+	}
+	d.str(r.Resource.Name)
+	d.str(r.Resource.Protocol)
+	d.str(r.Resource.Database)
+	a := &r.Action
+	d.str(a.Verb.String())
+	d.str(a.Op)
+	d.str(a.Text)
+	d.num(len(a.Args))
+	for _, v := range a.Args {
+		d.bool(v.Null)
+		d.bool(v.Binary)
+		d.num(int(v.Type))
+		d.str(string(v.Value))
+	}
+	d.num(len(a.Binding))
+	for _, b := range a.Binding {
+		d.str(b.Name)
+		d.str(b.Value)
+	}
+	var out Digest
+	d.h.Sum(out[:0])
+	return out
+}
+
+type digester struct{ h hash.Hash }
+
+func (d digester) num(n int) {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(n))
+	d.h.Write(b[:])
+}
+
+func (d digester) str(s string) {
+	d.num(len(s))
+	d.h.Write([]byte(s))
+}
+
+func (d digester) bool(b bool) {
+	if b {
+		d.num(1)
+	} else {
+		d.num(0)
+	}
+}

@@ -1,0 +1,4 @@
+package pipeline
+
+// A Meter counts events per subject and resource for rate rules.
+type Meter struct{}
