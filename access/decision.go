@@ -177,3 +177,10 @@ type Pending struct {
 	URL     string
 	Expires time.Time
 }
+
+// A PendingError reports that an approval is still pending and the subject
+// does not wait for it. The same action asked again after approval claims it.
+type PendingError struct{ Pending Pending }
+
+// Error names the request.
+func (e *PendingError) Error() string { return "waiting for approval " + e.Pending.ID }

@@ -18,11 +18,14 @@ type Request struct {
 // A Context holds the circumstances of a request: what is true now and need
 // not be true when the same question is asked again.
 type Context struct {
-	Time     time.Time
-	Session  SessionInfo
-	Client   Client
-	Reason   string    // why the subject says it needs this; empty: not given
-	Ticket   string    // a reference the subject gave; empty: not given
+	Time    time.Time
+	Session SessionInfo
+	Client  Client
+	Reason  string // why the subject says it needs this; empty: not given
+	Ticket  string // a reference the subject gave; empty: not given
+	// Wait is how long the subject waits for an approval. Zero: as long as the
+	// request lives; negative: not at all, answer with a [PendingError].
+	Wait     time.Duration
 	Approved *Approval // set when the request is decided again after an answer
 	Counts   Counts    // never nil when a policy is asked to decide live; nil counts as zero
 }

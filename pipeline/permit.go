@@ -1,0 +1,130 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"sluice/access"
+	"sluice/internal/uuid7"
+)
+
+// A Permit is proof that an action was allowed. Only [Session.Ask] makes one.
+// It is spent by Done.
+type Permit struct {
+	Request  access.Request
+	Decision access.Decision
+	Approval *access.Approval // the answer it rests on, if one was needed
+
+	s       *Session
+	mark    access.Mark
+	asked   time.Time
+	durable atomic.Bool
+	done    atomic.Bool
+	counts  counts
+	event   access.Event
+}
+
+// ID returns the decision id.
+func (p *Permit) ID() string { return p.Decision.ID }
+
+// Durable returns when the permit's record is on disk. It must succeed before
+// the action is forwarded, or, if Request.Action.Pure, before the first byte
+// of its answer leaves the gateway.
+func (p *Permit) Durable(ctx context.Context) error {
+	if p.durable.Load() {
+		return nil
+	}
+	if err := p.s.gate.Journal.Wait(ctx, p.mark); err != nil {
+		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	p.durable.Store(true)
+	return nil
+}
+
+// Result is the second point of evaluation: which columns of the result are
+// masked, one Mask a column, the zero Mask for a clear one.
+func (p *Permit) Result(cols []access.Column) (masks []access.Mask, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			masks, err = nil, fmt.Errorf("policy: panic: %v", r)
+		}
+	}()
+	masks, err = p.s.gate.Decider.Result(p.Request, p.Decision, cols)
+	if err == nil && len(masks) != len(cols) {
+		return nil, fmt.Errorf("policy: %d masks for %d columns", len(masks), len(cols))
+	}
+	return masks, err
+}
+
+// Limits returns the strictest limits that the decision carries; zero fields
+// do not limit.
+func (p *Permit) Limits() (l access.Limit) {
+	for _, o := range p.Decision.Obligations {
+		if m, ok := o.(access.Limit); ok {
+			l.Rows = stricter(l.Rows, m.Rows)
+			l.Bytes = stricter(l.Bytes, m.Bytes)
+			l.AffectedRows = stricter(l.AffectedRows, m.AffectedRows)
+			l.Rule = m.Rule
+		}
+	}
+	return l
+}
+
+func stricter(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// Done reports how the action ended, exactly once; later calls do nothing. The
+// record is not waited for.
+func (p *Permit) Done(o access.Outcome) {
+	if p.done.Swap(true) {
+		return
+	}
+	now := p.s.gate.Now()
+	if o.Duration == 0 {
+		o.Duration = now.Sub(p.asked).Microseconds()
+	}
+	if o.Rows > 0 {
+		p.s.rows.Add(o.Rows)
+		p.s.tally.add(countRows, o.Rows, now)
+	}
+	p.s.gate.Journal.Append(p.completed(now, o))
+}
+
+// decided fills the permit's own event; Append has encoded it when it returns,
+// so that completed may use it again.
+func (p *Permit) decided() *access.Event {
+	p.Decision.ID = uuid7.New(p.asked)
+	r := &p.Request
+	p.event = access.Event{
+		ID: p.Decision.ID, Time: p.asked, Type: access.ActionDecided, Session: p.s.ID,
+		Subject: &r.Subject, Resource: &r.Resource, Client: &p.s.Client,
+		Action: &r.Action, Decision: &p.Decision, Reason: r.Context.Reason,
+	}
+	if p.Approval != nil {
+		p.event.Digest = &p.Approval.Digest
+		p.event.Approval = fact(p.Approval)
+	}
+	return &p.event
+}
+
+func fact(a *access.Approval) *access.ApprovalFact {
+	f := &access.ApprovalFact{Request: a.ID, State: a.State, Reason: a.Reason, Expires: a.Expires}
+	for _, s := range a.By {
+		f.By = append(f.By, s.Issuer+"/"+s.ID)
+	}
+	return f
+}
+
+func (p *Permit) completed(now time.Time, o access.Outcome) *access.Event {
+	r := &p.Request
+	return &access.Event{
+		ID: uuid7.New(now), Time: now, Type: access.ActionCompleted, Session: p.s.ID, Ref: p.Decision.ID,
+		Subject: &r.Subject, Resource: &r.Resource, Client: &p.s.Client, Outcome: &o,
+	}
+}
