@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"sluice/access"
+)
+
+// The states of an [Approval]. Pending and approved ones are open; the others
+// are final.
+const (
+	Pending   = "pending"
+	Approved  = "approved"
+	Rejected  = "rejected"
+	Withdrawn = "withdrawn"
+	Expired   = "expired"
+	Used      = "used"
+)
+
+// An Approval is one request for people's agreement, with the votes so far.
+// It holds no secret but Sealed.
+type Approval struct {
+	ID        string // short, as users type it; unique
+	Digest    access.Digest
+	State     string
+	Requester access.Subject // with the chain of actors, as when it asked
+	Resource  access.Resource
+	Verb      string
+	Action    string // the redacted text, capped
+	Reason    string // why the requester says it needs this
+	Session   string
+	Client    string // address
+	Decision  string // id of the decision that demanded it
+	Quorum    access.Quorum
+	Created   time.Time
+	Expires   time.Time // ends both waiting and the right to use an answer
+	Changed   time.Time // of the last change of State
+	// Sealed is the full text and bound values for the approver, encrypted by
+	// package approval. Nil once the request is answered or expired; an
+	// implementation must then not keep the old bytes.
+	Sealed []byte
+	Votes  []Vote // in the order they were cast
+}
+
+// A Vote is one person's answer.
+type Vote struct {
+	Voter    access.Subject
+	Approve  bool
+	Reason   string
+	Evidence string // how the channel knows the voter
+	Time     time.Time
+}
+
+// An ApprovalFilter selects requests; zero fields do not restrict.
+type ApprovalFilter struct {
+	States        []string
+	Issuer        string // of the requester, together with Requester
+	Requester     string // the requester's ID
+	Digest        *access.Digest
+	ExpiresBefore time.Time // only those with Expires <= ExpiresBefore
+	Limit         int       // zero: no limit
+}
+
+// Approvals keeps requests for agreement. Implementations are safe for
+// concurrent use, also by several processes. Times are kept to the microsecond.
+type Approvals interface {
+	// CreateApproval adds a request without votes; ErrExists if the ID is taken.
+	CreateApproval(ctx context.Context, a Approval) error
+
+	// Approval returns one request with its votes; ErrNotFound.
+	Approval(ctx context.Context, id string) (Approval, error)
+
+	// Approvals lists requests with their votes, newest first.
+	Approvals(ctx context.Context, f ApprovalFilter) ([]Approval, error)
+
+	// UpdateApproval changes one request in one exclusive transaction: it loads
+	// the request, calls change, and stores State, Changed, Sealed and Votes as
+	// change left them (nothing else may be changed). If change returns an error nothing is
+	// stored and that error is returned. Two updates of one request never
+	// overlap, whichever process makes them, so that what change sees is what
+	// it changes: that is what makes "used once" true. ErrNotFound.
+	UpdateApproval(ctx context.Context, id string, change func(a *Approval) error) error
+}
