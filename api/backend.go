@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"sluice/access"
+	v1 "sluice/api/v1"
+)
+
+// Errors that a backend returns for the caller to see. Wrap them with a text
+// that is safe to show; any other error is logged and answered as internal.
+var (
+	ErrNotFound    = errors.New("not found")
+	ErrForbidden   = errors.New("not permitted")
+	ErrConflict    = errors.New("conflict")
+	ErrInvalid     = errors.New("invalid request")
+	ErrUnavailable = errors.New("unavailable")
+	ErrTooMany     = errors.New("too many attempts")
+	ErrCredential  = errors.New("credential not accepted")
+)
+
+// A Caller is a proven identity with its roles.
+type Caller struct {
+	Subject    access.Subject
+	Credential string    // names the credential
+	Expires    time.Time // of the credential; zero: does not expire
+	Token      bool      // proven by a token rather than a password
+	Admin      bool
+	Auditor    bool
+}
+
+// SeesAll reports whether what belongs to others may be shown to the caller.
+func (c *Caller) SeesAll() bool { return c.Admin || c.Auditor }
+
+// Owns reports whether something of s is the caller's own.
+func (c *Caller) Owns(s *access.Subject) bool { return s != nil && c.Subject.Same(*s) }
+
+// Identity proves who calls. from is the client's IP:port, for slowing down
+// guesses. Errors: ErrCredential, ErrTooMany.
+type Identity interface {
+	Bearer(ctx context.Context, token access.Secret, from string) (Caller, error)
+	Basic(ctx context.Context, user string, password access.Secret, from string) (Caller, error)
+}
+
+// Tokens issues credentials for native clients.
+type Tokens interface {
+	// Issue makes a credential for s that lives for ttl (0: the default) but
+	// never beyond notAfter, if that is set.
+	Issue(ctx context.Context, s access.Subject, ttl time.Duration, notAfter time.Time) (v1.Token, error)
+	// List returns the live tokens of user, or of everybody if user is empty.
+	List(ctx context.Context, user string) ([]v1.Token, error)
+	// Revoke ends a token. by is who did it, for the record.
+	Revoke(ctx context.Context, id string, by access.Subject) error
+}
+
+// Resources is the catalogue of targets.
+type Resources interface {
+	// List returns the resources at which policy could allow s anything.
+	List(ctx context.Context, s access.Subject) ([]v1.Resource, error)
+}
+
+// Approvals are the requests that wait for people. Both methods show a caller
+// only what they may see and answer ErrNotFound otherwise.
+type Approvals interface {
+	// List returns requests in a state, newest first; all states if state is empty.
+	List(ctx context.Context, c *Caller, state string) ([]v1.Request, error)
+	Show(ctx context.Context, c *Caller, id string) (v1.Request, error)
+	// Vote answers a request; it checks that the caller is entitled to.
+	Vote(ctx context.Context, c *Caller, id string, approve bool, reason string) (v1.Request, error)
+}
+
+// Sessions are the live and past sessions.
+type Sessions interface {
+	// List returns sessions newest first. user limits it to one subject's if not nil.
+	List(ctx context.Context, user *access.Subject, all bool) ([]v1.Session, error)
+	// Get returns a session and whose it is.
+	Get(ctx context.Context, id string) (v1.Session, access.Subject, error)
+	// Kill ends a live session; ErrConflict if it has ended.
+	Kill(ctx context.Context, id string, by access.Subject) error
+	// Recording opens what was recorded; ErrNotFound if nothing was.
+	Recording(ctx context.Context, id string) (io.ReadCloser, error)
+}
+
+// An AuditFilter selects events; zero fields do not restrict.
+type AuditFilter struct {
+	Since, Until                                                                time.Time
+	Subject, Resource, Session, Type, Verb, Effect, Rule, Object, Text, ID, Ref string
+	Limit                                                                       int
+	Newest                                                                      bool // newest first
+}
+
+// Audit is the journal.
+type Audit interface {
+	// Search calls yield for each event that matches, with its JSON as it
+	// stands in the journal. Raw and event are valid until yield returns.
+	Search(ctx context.Context, f AuditFilter, yield func(raw []byte, e *access.Event) error) error
+	// Tail calls yield for each event that matches and becomes durable from
+	// now on, until ctx ends.
+	Tail(ctx context.Context, f AuditFilter, yield func(raw []byte, e *access.Event) error) error
+	// Record appends an event and returns when it is durable.
+	Record(ctx context.Context, e *access.Event) error
+	Checkpoint(ctx context.Context) (v1.Checkpoint, error)
+	Verify(ctx context.Context) (v1.Report, error)
+}
+
+// Policy answers hypothetical questions.
+type Policy interface {
+	// Can says what would be decided now for each statement of the question.
+	Can(ctx context.Context, q v1.Question) ([]v1.Verdict, error)
+}
+
+// Health reports what is wrong, by part; "ok" for those that work.
+type Health interface {
+	Checks() map[string]string
+}

@@ -1,0 +1,231 @@
+// Package v1 holds the words of the HTTP API, version 1: what its requests and
+// answers look like as JSON. The server (package api) and its client (package
+// api/client) both speak them, and api/v1/openapi.json is generated from them.
+//
+// Field names are a promise to scripts: add fields, don't rename them. Times
+// are RFC 3339 in UTC. Audit events are not described here; they are the
+// journal's own JSON (docs/schema).
+package v1
+
+import "time"
+
+// A Problem is an error answer: RFC 9457, application/problem+json.
+type Problem struct {
+	Type   string `json:"type,omitempty"` // absent: about:blank
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Hint   string `json:"hint,omitempty"`    // what to do next
+	Trace  string `json:"trace,omitempty"`   // names the log line of an internal error
+	Reason string `json:"reason,omitempty"`  // a stable word for programs: not_found, forbidden, ...
+	ID     string `json:"request,omitempty"` // the approval request it is about
+}
+
+// Whoami is the caller as the gateway sees it.
+type Whoami struct {
+	Issuer     string    `json:"issuer"`
+	ID         string    `json:"id"`
+	Kind       string    `json:"kind"`
+	Email      string    `json:"email,omitempty"`
+	Groups     []string  `json:"groups"`
+	Roles      []string  `json:"roles"` // admin, auditor
+	Actor      string    `json:"actor,omitempty"`
+	Credential string    `json:"credential"` // names the credential; not the secret
+	Expires    time.Time `json:"expires,omitzero"`
+}
+
+// A Resource is a target that the caller may use, and how to reach it.
+type Resource struct {
+	Name     string            `json:"name"`
+	Protocol string            `json:"protocol"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Host     string            `json:"host,omitempty"` // empty: no listener for this protocol
+	Port     int               `json:"port,omitempty"`
+	User     string            `json:"user,omitempty"`     // the name to give
+	Database string            `json:"database,omitempty"` // the database name to give
+	TLS      bool              `json:"tls"`                // the listener offers TLS
+	Connect  string            `json:"connect,omitempty"`  // a command to type
+}
+
+// TokenRequest asks for a short-lived credential for native clients.
+type TokenRequest struct {
+	TTL string `json:"ttl,omitempty"` // a Go duration; absent: the gateway's default
+}
+
+// A Token is a credential that was issued. Secret is set once, in the answer
+// that issues it.
+type Token struct {
+	ID      string    `json:"id"`
+	User    string    `json:"user"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+	Revoked bool      `json:"revoked"`
+	Secret  string    `json:"secret,omitempty"`
+}
+
+// A Request is an action that waits, or waited, for approval.
+type Request struct {
+	ID        string    `json:"id"`
+	State     string    `json:"state"` // pending, approved, rejected, withdrawn, expired, used
+	Requester string    `json:"requester"`
+	Resource  string    `json:"resource"`
+	Action    string    `json:"action"` // the text, redacted; whole and unredacted only for those who decide
+	Rule      string    `json:"rule"`
+	Expires   time.Time `json:"expires"`
+
+	Created  time.Time `json:"created"`
+	Verb     string    `json:"verb,omitempty"`
+	Database string    `json:"database,omitempty"`
+	Reason   string    `json:"reason,omitempty"`  // why the requester says it is needed
+	Session  string    `json:"session,omitempty"` // whose statement waits
+	Digest   string    `json:"digest,omitempty"`  // what an approval binds, hex
+	From     []Quorum  `json:"from,omitempty"`    // who must agree
+	Votes    []Vote    `json:"votes,omitempty"`
+	Args     []string  `json:"args,omitempty"` // bound values
+	MayVote  bool      `json:"may_vote"`       // the caller may approve or reject it
+}
+
+// A Quorum is one requirement of a Request.
+type Quorum struct {
+	Group string `json:"group"`
+	Count int    `json:"count"`
+}
+
+// A Vote is one answer to a Request.
+type Vote struct {
+	By      string    `json:"by"`
+	Approve bool      `json:"approve"`
+	Reason  string    `json:"reason,omitempty"`
+	Time    time.Time `json:"time"`
+}
+
+// An Answer approves or rejects a Request.
+type Answer struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// A Session is one subject at one resource, live or past.
+type Session struct {
+	ID         string    `json:"id"`
+	Subject    string    `json:"subject"`
+	Resource   string    `json:"resource"`
+	Protocol   string    `json:"protocol,omitempty"`
+	Client     string    `json:"client,omitempty"`
+	Opened     time.Time `json:"opened"`
+	Closed     time.Time `json:"closed,omitzero"`
+	Live       bool      `json:"live"`
+	Statements int64     `json:"statements"`
+	Denied     int64     `json:"denied"`
+	Rows       int64     `json:"rows"`
+	Recorded   bool      `json:"recorded"`
+}
+
+// A Reason is one rule behind a decision. File, Line and Because are for
+// administrators and auditors.
+type Reason struct {
+	Rule    string `json:"rule"` // POLICY/RULE
+	Effect  string `json:"effect"`
+	Message string `json:"message,omitempty"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Because string `json:"because,omitempty"`
+	Lost    bool   `json:"lost,omitempty"`
+}
+
+// A Decision explains a past decision.
+type Decision struct {
+	ID          string    `json:"id"`
+	Time        time.Time `json:"time"`
+	Subject     string    `json:"subject"`
+	Resource    string    `json:"resource"`
+	Session     string    `json:"session,omitempty"`
+	Client      string    `json:"client,omitempty"`
+	Verb        string    `json:"verb"`
+	Op          string    `json:"op"`
+	Text        string    `json:"text"`
+	Confidence  string    `json:"confidence"`
+	Objects     []string  `json:"objects"`
+	Effect      string    `json:"effect"`
+	Rule        string    `json:"rule"`
+	Message     string    `json:"message,omitempty"`
+	Hint        string    `json:"hint,omitempty"`
+	Reasons     []Reason  `json:"reasons"`
+	Would       []Reason  `json:"would,omitempty"` // monitor mode
+	Obligations []string  `json:"obligations"`
+	Policy      string    `json:"policy,omitempty"` // digest
+	Why         string    `json:"why,omitempty"`    // the reason the subject gave
+	Approval    *Approval `json:"approval,omitempty"`
+	Outcome     *Outcome  `json:"outcome,omitempty"` // absent: unknown, or it never ran
+}
+
+// An Approval is what became of the request that a decision caused.
+type Approval struct {
+	Request string   `json:"request"`
+	State   string   `json:"state"`
+	By      []string `json:"by,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+}
+
+// An Outcome is how an allowed action ended.
+type Outcome struct {
+	Rows       int64  `json:"rows"`
+	Bytes      int64  `json:"bytes"`
+	Masked     int64  `json:"masked"`
+	DurationUS int64  `json:"duration_us"`
+	Error      string `json:"error,omitempty"`
+	State      string `json:"state"` // done, failed, undone, not_run, unknown
+	Truncated  bool   `json:"truncated,omitempty"`
+}
+
+// A Question asks what would be decided.
+type Question struct {
+	Subject  string `json:"subject"`  // a user's name; empty: the caller
+	Resource string `json:"resource"` // NAME or NAME/DATABASE
+	Command  string `json:"command"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// A Verdict answers a Question, one entry for each statement of the command.
+type Verdict struct {
+	Subject     string    `json:"subject"`
+	Resource    string    `json:"resource"`
+	Verb        string    `json:"verb"`
+	Text        string    `json:"text"`
+	Confidence  string    `json:"confidence"`
+	Incomplete  string    `json:"incomplete,omitempty"` // what kept the analysis from being exact
+	Objects     []string  `json:"objects"`
+	Effect      string    `json:"effect"`
+	Rule        string    `json:"rule"`
+	Message     string    `json:"message,omitempty"`
+	Hint        string    `json:"hint,omitempty"` // names the nearest rule that would allow
+	Reasons     []Reason  `json:"reasons"`
+	Would       []Reason  `json:"would,omitempty"`
+	Obligations []string  `json:"obligations"`
+	From        []Quorum  `json:"from,omitempty"`      // who must approve
+	Approvers   []string  `json:"approvers,omitempty"` // who could
+	At          time.Time `json:"at"`
+}
+
+// A Checkpoint is the journal's signed head. Keep a copy elsewhere: it anchors
+// everything before it.
+type Checkpoint struct {
+	Note string `json:"note"` // C2SP signed note
+	Key  string `json:"key"`  // the verifier key
+	Size uint64 `json:"size"` // entries covered
+}
+
+// A Report is the result of verifying the journal.
+type Report struct {
+	OK       bool     `json:"ok"`
+	Entries  uint64   `json:"entries"`
+	Covered  uint64   `json:"covered"` // by a signed checkpoint
+	Erased   uint64   `json:"erased"`
+	Problems []string `json:"problems"`
+}
+
+// Health is the answer of /healthz and /readyz.
+type Health struct {
+	Status  string            `json:"status"` // ok or failing
+	Version string            `json:"version,omitempty"`
+	Checks  map[string]string `json:"checks,omitempty"` // name: ok, or what is wrong
+}
