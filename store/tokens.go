@@ -15,6 +15,7 @@ type Token struct {
 	Rounds    int    // iteration count of the verifier
 	StoredKey []byte // RFC 5802
 	ServerKey []byte // RFC 5802
+	Parent    string // id of the token that was used to ask for this one; empty: none
 	Note      string // what it is for; shown in lists
 	Created   time.Time
 	Expires   time.Time
