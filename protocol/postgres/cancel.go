@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// cancelMaxSecret is MAX_CANCEL_KEY_LENGTH of the server, protocol 3.2.
+	cancelMaxSecret = 256
+	// cancelMisses is how many wrong keys an address may send in cancelWindow.
+	// With 4-byte secrets (protocol 3.0) this puts a guess beyond reach.
+	cancelMisses = 20
+	cancelWindow = time.Minute
+	// cancelAddresses bounds the memory for misses; beyond it strangers wait
+	// for the next window.
+	cancelAddresses = 10000
+)
+
+// A cancelKey is what a CancelRequest shows. Keys are Sluice's own: the
+// upstream's never reach a client.
+type cancelKey struct {
+	PID    uint32
+	Secret []byte
+}
+
+// parseCancel reads a CancelRequest's body behind its code.
+func parseCancel(body []byte) (cancelKey, error) {
+	if len(body) < 8 || len(body) > 4+cancelMaxSecret {
+		return cancelKey{}, fmt.Errorf("cancel request: invalid length %d", len(body))
+	}
+	return cancelKey{PID: binary.BigEndian.Uint32(body), Secret: body[4:]}, nil
+}
+
+// A cancelRegistry finds the session that a CancelRequest means. Create with
+// newCancelRegistry; safe for concurrent use.
+type cancelRegistry struct {
+	now func() time.Time
+
+	mu     sync.Mutex // guards what follows; never held while a session is called
+	live   map[uint32]*cancelEntry
+	misses map[string]int // wrong keys by address since window
+	window time.Time
+}
+
+type cancelEntry struct {
+	secret []byte
+	cancel func(context.Context)
+	busy   bool // a request is being carried out; another adds nothing
+}
+
+func newCancelRegistry(now func() time.Time) *cancelRegistry {
+	return &cancelRegistry{now: now, live: map[uint32]*cancelEntry{}, misses: map[string]int{}}
+}
+
+// register gives a session a key of its own: 4 secret bytes for protocol 3.0
+// and 3.1, 32 from 3.2 on. cancel is called when a client shows the key, from
+// another goroutine and never twice at once. done forgets the session; a
+// cancel under way may outlive it.
+func (r *cancelRegistry) register(minor uint16, cancel func(context.Context)) (key cancelKey, done func()) {
+	size := 4
+	if minor >= 2 {
+		size = 32
+	}
+	key.Secret = make([]byte, size)
+	rand.Read(key.Secret) // never fails: crypto/rand ends the process instead
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key.PID == 0 || r.live[key.PID] != nil {
+		key.PID = cancelPID()
+	}
+	r.live[key.PID] = &cancelEntry{secret: key.Secret, cancel: cancel}
+	return key, func() { r.forget(key.PID) }
+}
+
+// cancelPID makes a process id: clients show it as a signed number.
+func cancelPID() uint32 {
+	var b [4]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint32(b[:]) & 0x7fffffff
+}
+
+func (r *cancelRegistry) forget(pid uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.live, pid)
+}
+
+// request carries out a CancelRequest from address, and returns once the
+// session has dealt with it: clients take the end of the connection as a sign
+// that the signal was sent. Nothing is said about whether the key was right.
+func (r *cancelRegistry) request(ctx context.Context, address string, key cancelKey) {
+	e := r.claim(address, key)
+	if e == nil {
+		return
+	}
+	defer r.release(e)
+	e.cancel(ctx)
+}
+
+func (r *cancelRegistry) claim(address string, key cancelKey) *cancelEntry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.may(address) {
+		return nil
+	}
+	e := r.live[key.PID]
+	if e == nil || subtle.ConstantTimeCompare(e.secret, key.Secret) != 1 {
+		r.misses[address]++
+		return nil
+	}
+	if e.busy {
+		return nil
+	}
+	e.busy = true
+	return e
+}
+
+// may reports whether address may show a key now. Caller holds mu.
+func (r *cancelRegistry) may(address string) bool {
+	if now := r.now(); now.Sub(r.window) >= cancelWindow {
+		r.window = now
+		clear(r.misses)
+	}
+	if _, known := r.misses[address]; !known && len(r.misses) >= cancelAddresses {
+		return false
+	}
+	return r.misses[address] < cancelMisses
+}
+
+func (r *cancelRegistry) release(e *cancelEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.busy = false
+}
