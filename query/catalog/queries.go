@@ -1,0 +1,181 @@
+package catalog
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// A Query fills one slice of [Rows].
+type Query struct {
+	Name string
+	// SQL works on PostgreSQL 12 to 18, for any role. Run it with search_path set
+	// to pg_catalog alone (view definitions must come out qualified), all queries
+	// in one REPEATABLE READ READ ONLY transaction.
+	SQL string
+	// Scan appends one result row, given in text format; nil is NULL. The values
+	// may be reused after it returns.
+	Scan func(rows *Rows, values [][]byte) error
+}
+
+// SetupSQL makes a session's view of names what [Queries] expects. End the
+// transaction with ROLLBACK or COMMIT.
+const SetupSQL = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL client_encoding = 'UTF8'`
+
+const notTemp = ` AND n.nspname NOT LIKE 'pg\_temp\_%' AND n.nspname NOT LIKE 'pg\_toast%'`
+
+const notSystem = ` AND n.nspname NOT IN ('pg_catalog', 'information_schema')`
+
+// Queries returns the queries that fill a Rows, in the order to run them. The
+// columns of each, in order, are the fields of the row type it fills.
+func Queries() []Query {
+	return []Query{
+		{"schemas", `SELECT n.oid, n.nspname FROM pg_catalog.pg_namespace n WHERE true` + notTemp, scanSchema},
+		{"relations", `SELECT c.oid, n.nspname, c.relname, c.relkind,
+ EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
+ c.relrowsecurity
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanRelation},
+		{"columns", `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull
+ FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanColumn},
+		{"inherits", `SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i
+ JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('r','p','f')`, scanInherit},
+		{"views", `SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid)
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('v','m')` + notTemp + notSystem, scanView},
+		{"functions", `SELECT p.oid, n.nspname, p.proname, p.pronargs, p.pronargdefaults, p.provariadic <> 0,
+ p.prokind, p.provolatile, p.prosecdef, l.lanname, e.extname
+ FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
+			memberOf("p.oid", "pg_proc") + ` WHERE n.nspname <> 'information_schema'
+ AND (n.nspname <> 'pg_catalog' OR p.oid >= 16384)` + notTemp, scanFunction},
+		{"operators", `SELECT n.nspname, o.oprname, o.oprleft, o.oprright, l.lanname, e.extname
+ FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+ LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode LEFT JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
+			memberOf("o.oid", "pg_operator") + ` WHERE o.oid >= 16384` + notTemp, scanOperator},
+		{"types", `SELECT t.oid, n.nspname, t.typname, t.typtype,
+ CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE 0 END, e.extname
+ FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace` +
+			memberOf("t.oid", "pg_type") + ` WHERE t.oid >= 16384` + notTemp +
+			` AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
+ AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type b JOIN pg_catalog.pg_class c ON c.oid = b.typrelid AND c.relkind <> 'c' WHERE b.oid = t.typelem)`, scanType},
+		{"casts", `SELECT k.castsource, k.casttarget, l.lanname, e.extname FROM pg_catalog.pg_cast k
+ JOIN pg_catalog.pg_proc p ON p.oid = k.castfunc JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
+			memberOf("k.oid", "pg_cast") + ` WHERE k.oid >= 16384`, scanCast},
+	}
+}
+
+// memberOf joins the extension e that owns the object.
+func memberOf(oid, class string) string {
+	return ` LEFT JOIN pg_catalog.pg_depend d ON d.objid = ` + oid +
+		` AND d.classid = 'pg_catalog.` + class + `'::pg_catalog.regclass AND d.deptype = 'e'
+ LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid`
+}
+
+// A row reads the values of one result row and keeps the first error.
+type row struct {
+	values [][]byte
+	err    error
+}
+
+func (r *row) next() []byte {
+	if len(r.values) == 0 {
+		r.err = fmt.Errorf("catalog: scan: too few columns")
+		return nil
+	}
+	v := r.values[0]
+	r.values = r.values[1:]
+	return v
+}
+
+func (r *row) str() string { return string(r.next()) }
+
+func (r *row) flag() bool {
+	v := r.next()
+	return len(v) == 1 && v[0] == 't'
+}
+
+func (r *row) char() byte {
+	v := r.next()
+	if len(v) != 1 {
+		return 0
+	}
+	return v[0]
+}
+
+func (r *row) num(bits int) uint64 {
+	v := r.next()
+	if v == nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(v), 10, bits)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("catalog: scan: %w", err)
+	}
+	return n
+}
+
+func (r *row) oid() uint32 { return uint32(r.num(32)) }
+
+func (r *row) done() error {
+	if r.err == nil && len(r.values) > 0 {
+		return fmt.Errorf("catalog: scan: %d columns too many", len(r.values))
+	}
+	return r.err
+}
+
+func scanSchema(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Schemas = append(rows.Schemas, SchemaRow{r.oid(), r.str()})
+	return r.done()
+}
+
+func scanRelation(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Relations = append(rows.Relations, RelationRow{r.oid(), r.str(), r.str(), r.char(), r.flag(), r.flag()})
+	return r.done()
+}
+
+func scanColumn(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.flag()})
+	return r.done()
+}
+
+func scanInherit(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Inherits = append(rows.Inherits, InheritRow{r.oid(), r.oid()})
+	return r.done()
+}
+
+func scanView(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Views = append(rows.Views, ViewRow{r.oid(), r.str()})
+	return r.done()
+}
+
+func scanFunction(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Functions = append(rows.Functions, FunctionRow{r.oid(), r.str(), r.str(), int(r.num(15)), int(r.num(15)),
+		r.flag(), r.char(), r.char(), r.flag(), r.str(), r.str()})
+	return r.done()
+}
+
+func scanOperator(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Operators = append(rows.Operators, OperatorRow{r.str(), r.str(), r.oid(), r.oid(), r.str(), r.str()})
+	return r.done()
+}
+
+func scanType(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Types = append(rows.Types, TypeRow{r.oid(), r.str(), r.str(), r.char(), r.oid(), r.str()})
+	return r.done()
+}
+
+func scanCast(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Casts = append(rows.Casts, CastRow{r.oid(), r.oid(), r.str(), r.str()})
+	return r.done()
+}

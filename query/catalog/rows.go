@@ -1,0 +1,95 @@
+package catalog
+
+// Rows is everything a [Snapshot] is built from, one slice for each of the
+// [Queries]. The order of rows does not matter.
+type Rows struct {
+	Schemas   []SchemaRow
+	Relations []RelationRow
+	Columns   []ColumnRow
+	Inherits  []InheritRow
+	Views     []ViewRow
+	Functions []FunctionRow
+	Operators []OperatorRow
+	Types     []TypeRow
+	Casts     []CastRow
+}
+
+// A SchemaRow is one row of pg_namespace.
+type SchemaRow struct {
+	OID  uint32
+	Name string
+}
+
+// A RelationRow is one row of pg_class: a table (r), view (v), materialised
+// view (m), partitioned table (p), foreign table (f) or sequence (S).
+type RelationRow struct {
+	OID         uint32
+	Schema      string
+	Name        string
+	Kind        byte
+	Rules       bool // has rewrite rules other than a view's own
+	RowSecurity bool // row security policies filter it
+}
+
+// A ColumnRow is one live user column of a relation (attnum > 0).
+type ColumnRow struct {
+	Relation uint32
+	Num      int16
+	Name     string
+	Type     uint32 // type OID
+	NotNull  bool
+}
+
+// An InheritRow says that Child inherits from, or is a partition of, Parent.
+type InheritRow struct {
+	Child, Parent uint32
+}
+
+// A ViewRow is the definition of a view or materialised view, with every name
+// qualified: it must be read with a search_path of pg_catalog alone.
+type ViewRow struct {
+	Relation   uint32
+	Definition string
+}
+
+// A FunctionRow is a function, procedure or aggregate outside pg_catalog and
+// information_schema.
+type FunctionRow struct {
+	OID       uint32
+	Schema    string
+	Name      string
+	Args      int  // declared input arguments
+	Defaults  int  // how many of them may be left out
+	Variadic  bool // takes any number beyond Args-1
+	Kind      byte // f, p, a, w as in pg_proc.prokind
+	Volatile  byte // i, s, v as in pg_proc.provolatile
+	Definer   bool // SECURITY DEFINER
+	Language  string
+	Extension string // the extension that owns it; empty: none
+}
+
+// An OperatorRow is an operator outside pg_catalog.
+type OperatorRow struct {
+	Schema      string
+	Name        string
+	Left, Right uint32 // type OIDs; 0 for the missing side of a prefix operator
+	Language    string // of the function behind it
+	Extension   string
+}
+
+// A TypeRow is a type outside pg_catalog that is not a table's row type.
+type TypeRow struct {
+	OID       uint32
+	Schema    string
+	Name      string
+	Kind      byte   // b, c, d, e, r, m as in pg_type.typtype
+	Base      uint32 // a domain's base type or an array's element type; else 0
+	Extension string
+}
+
+// A CastRow is a cast that calls a function and that initdb did not make.
+type CastRow struct {
+	Source, Target uint32
+	Language       string
+	Extension      string
+}

@@ -1,0 +1,288 @@
+package catalog
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A Snapshot is what a database looked like at one moment. It is immutable and
+// safe for concurrent use.
+type Snapshot struct {
+	version   string
+	tracer    Tracer
+	schemas   map[string]uint32
+	byOID     map[uint32]*Relation
+	byName    map[Name]*Relation
+	functions map[string][]FunctionRow
+	operators map[string][]OperatorRow
+	types     map[Name]*TypeRow
+	typeByOID map[uint32]*TypeRow
+	casts     []CastRow
+
+	mu     sync.Mutex // guards traces
+	traces map[uint32]*Trace
+}
+
+// A Name is a schema-qualified name.
+type Name struct{ Schema, Name string }
+
+// A Relation is a table, view, materialised view, partitioned table, foreign
+// table or sequence.
+type Relation struct {
+	RelationRow
+	Columns    []Column // by Num
+	Parents    []uint32 // what it inherits from or is a partition of
+	Definition string   // of a view, every name qualified; empty for the server's own views
+	System     bool     // in pg_catalog or information_schema
+}
+
+// A Column is one column of a [Relation].
+type Column struct {
+	Num     int16
+	Name    string
+	Type    uint32
+	NotNull bool
+}
+
+// IsView reports whether the relation shows others through a query.
+func (r *Relation) IsView() bool { return r.Kind == 'v' || r.Kind == 'm' }
+
+// Column returns the column called name, or nil.
+func (r *Relation) Column(name string) *Column {
+	for i := range r.Columns {
+		if r.Columns[i].Name == name {
+			return &r.Columns[i]
+		}
+	}
+	return nil
+}
+
+// ByNum returns the column with attribute number num, or nil.
+func (r *Relation) ByNum(num int16) *Column {
+	i, ok := slices.BinarySearchFunc(r.Columns, num, func(c Column, n int16) int { return cmp.Compare(c.Num, n) })
+	if !ok {
+		return nil
+	}
+	return &r.Columns[i]
+}
+
+// Build makes a snapshot. tracer explains view definitions; nil leaves every
+// view untraced. It keeps and reorders the slices of rows. A row that refers to
+// a relation that is not there is ignored (the server's catalog can change
+// while it is read), a name that stands twice is an error.
+func Build(rows Rows, tracer Tracer) (*Snapshot, error) {
+	s := &Snapshot{
+		tracer:    tracer,
+		schemas:   make(map[string]uint32, len(rows.Schemas)),
+		byOID:     make(map[uint32]*Relation, len(rows.Relations)),
+		byName:    make(map[Name]*Relation, len(rows.Relations)),
+		functions: make(map[string][]FunctionRow),
+		operators: make(map[string][]OperatorRow),
+		types:     make(map[Name]*TypeRow, len(rows.Types)),
+		typeByOID: make(map[uint32]*TypeRow, len(rows.Types)),
+		casts:     rows.Casts,
+		traces:    make(map[uint32]*Trace),
+	}
+	rows.sort()
+	s.version = rows.hash()
+	if err := s.addRelations(rows.Relations); err != nil {
+		return nil, err
+	}
+	s.addColumns(rows.Columns)
+	s.addLinks(&rows)
+	s.addCode(&rows)
+	return s, nil
+}
+
+func (s *Snapshot) addRelations(rows []RelationRow) error {
+	all := make([]Relation, len(rows))
+	for i, row := range rows {
+		r := &all[i]
+		r.RelationRow = row
+		r.System = SystemSchema(row.Schema)
+		name := Name{row.Schema, row.Name}
+		if s.byOID[row.OID] != nil || s.byName[name] != nil {
+			return fmt.Errorf("catalog: build: %s.%s (%d) stands twice", row.Schema, row.Name, row.OID)
+		}
+		s.byOID[row.OID], s.byName[name] = r, r
+	}
+	return nil
+}
+
+func (s *Snapshot) addColumns(rows []ColumnRow) {
+	for start := 0; start < len(rows); {
+		end := start
+		for end < len(rows) && rows[end].Relation == rows[start].Relation {
+			end++
+		}
+		if r := s.byOID[rows[start].Relation]; r != nil {
+			r.Columns = make([]Column, 0, end-start)
+			for _, c := range rows[start:end] {
+				r.Columns = append(r.Columns, Column{c.Num, c.Name, c.Type, c.NotNull})
+			}
+		}
+		start = end
+	}
+}
+
+func (s *Snapshot) addLinks(rows *Rows) {
+	for _, row := range rows.Schemas {
+		s.schemas[row.Name] = row.OID
+	}
+	for _, row := range rows.Inherits {
+		if r := s.byOID[row.Child]; r != nil {
+			r.Parents = append(r.Parents, row.Parent)
+		}
+	}
+	for _, row := range rows.Views {
+		if r := s.byOID[row.Relation]; r != nil {
+			r.Definition = row.Definition
+		}
+	}
+}
+
+func (s *Snapshot) addCode(rows *Rows) {
+	for _, row := range rows.Functions {
+		s.functions[row.Name] = append(s.functions[row.Name], row)
+	}
+	for _, row := range rows.Operators {
+		s.operators[row.Name] = append(s.operators[row.Name], row)
+	}
+	for i := range rows.Types {
+		t := &rows.Types[i]
+		s.types[Name{t.Schema, t.Name}] = t
+		s.typeByOID[t.OID] = t
+	}
+}
+
+// sort brings every slice into an order that does not depend on the server's.
+func (r *Rows) sort() {
+	slices.SortFunc(r.Schemas, func(a, b SchemaRow) int { return cmp.Compare(a.OID, b.OID) })
+	slices.SortFunc(r.Relations, func(a, b RelationRow) int { return cmp.Compare(a.OID, b.OID) })
+	slices.SortFunc(r.Columns, func(a, b ColumnRow) int {
+		return cmp.Or(cmp.Compare(a.Relation, b.Relation), cmp.Compare(a.Num, b.Num))
+	})
+	slices.SortFunc(r.Inherits, func(a, b InheritRow) int {
+		return cmp.Or(cmp.Compare(a.Child, b.Child), cmp.Compare(a.Parent, b.Parent))
+	})
+	slices.SortFunc(r.Views, func(a, b ViewRow) int { return cmp.Compare(a.Relation, b.Relation) })
+	slices.SortFunc(r.Functions, func(a, b FunctionRow) int { return cmp.Compare(a.OID, b.OID) })
+	slices.SortFunc(r.Operators, func(a, b OperatorRow) int {
+		return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.Left, b.Left), cmp.Compare(a.Right, b.Right))
+	})
+	slices.SortFunc(r.Types, func(a, b TypeRow) int { return cmp.Compare(a.OID, b.OID) })
+	slices.SortFunc(r.Casts, func(a, b CastRow) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target))
+	})
+}
+
+// hash identifies the sorted rows.
+func (r *Rows) hash() string {
+	h := sha256.New()
+	buf := make([]byte, 0, 64<<10)
+	add := func(row any) {
+		buf = fmt.Appendf(buf, "%#v\x00", row)
+		if len(buf) > 60<<10 {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+	}
+	r.each(add)
+	h.Write(buf)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func (r *Rows) each(add func(any)) {
+	for _, v := range r.Schemas {
+		add(v)
+	}
+	for _, v := range r.Relations {
+		add(v)
+	}
+	for _, v := range r.Columns {
+		add(v)
+	}
+	for _, v := range r.Inherits {
+		add(v)
+	}
+	for _, v := range r.Views {
+		add(v)
+	}
+	for _, v := range r.Functions {
+		add(v)
+	}
+	for _, v := range r.Operators {
+		add(v)
+	}
+	for _, v := range r.Types {
+		add(v)
+	}
+	for _, v := range r.Casts {
+		add(v)
+	}
+}
+
+// SystemSchema reports whether a schema is the server's own.
+func SystemSchema(name string) bool { return name == "pg_catalog" || name == "information_schema" }
+
+// Version identifies the content: equal for snapshots without a difference.
+func (s *Snapshot) Version() string { return s.version }
+
+// Relation returns the relation with this OID, or nil.
+func (s *Snapshot) Relation(oid uint32) *Relation { return s.byOID[oid] }
+
+// Lookup returns the relation with this qualified name, or nil.
+func (s *Snapshot) Lookup(schema, name string) *Relation { return s.byName[Name{schema, name}] }
+
+// Resolve finds an unqualified name as the server does: along path, with
+// pg_catalog before everything else unless path names it. Temporary relations
+// are the caller's to look up first.
+func (s *Snapshot) Resolve(path []string, name string) *Relation {
+	if !slices.Contains(path, "pg_catalog") {
+		if r := s.Lookup("pg_catalog", name); r != nil {
+			return r
+		}
+	}
+	for _, schema := range path {
+		if r := s.Lookup(schema, name); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// HasSchema reports whether the schema exists.
+func (s *Snapshot) HasSchema(name string) bool { _, ok := s.schemas[name]; return ok }
+
+// Relations calls yield for every relation, in no particular order, until it
+// returns false.
+func (s *Snapshot) Relations(yield func(*Relation) bool) {
+	for _, r := range s.byOID {
+		if !yield(r) {
+			return
+		}
+	}
+}
+
+// Functions returns the functions called name, in every schema but the
+// server's own. The slice is shared: do not change it.
+func (s *Snapshot) Functions(name string) []FunctionRow { return s.functions[name] }
+
+// Operators returns the operators called name that are not the server's own.
+// The slice is shared: do not change it.
+func (s *Snapshot) Operators(name string) []OperatorRow { return s.operators[name] }
+
+// Type returns a type that is not the server's own, or nil.
+func (s *Snapshot) Type(schema, name string) *TypeRow { return s.types[Name{schema, name}] }
+
+// TypeByOID returns a type that is not the server's own, or nil.
+func (s *Snapshot) TypeByOID(oid uint32) *TypeRow { return s.typeByOID[oid] }
+
+// Casts returns the casts that call functions and are not the server's own.
+// The slice is shared: do not change it.
+func (s *Snapshot) Casts() []CastRow { return s.casts }

@@ -1,0 +1,2 @@
+// Package postgres says what a PostgreSQL text means.
+package postgres
