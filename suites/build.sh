@@ -45,7 +45,7 @@ if [ ! -f .sluice-built ]; then
 	{
 		[ -f config.status ] || ./configure --quiet --prefix=/usr/lib/postgresql/15 --with-openssl --with-libxml --with-icu --with-system-tzdata=/usr/share/zoneinfo
 		make -s -j2 -C src/backend generated-headers
-		for part in src/test/regress src/test/isolation src/test/modules/libpq_pipeline src/bin/psql; do
+		for part in src/test/regress src/test/isolation src/test/modules/libpq_pipeline; do
 			make -s -j2 -C $part all
 		done
 	} >build.log 2>&1 || {

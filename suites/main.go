@@ -1,0 +1,208 @@
+// Command suites runs other people's tests against Sluice: PostgreSQL's own
+// regression suite, its isolation tests, libpq's pipeline tests (with byte-exact
+// protocol traces) and the tests of the pgx driver. What passes on a direct
+// connection must pass through the gateway: every difference is a bug of ours.
+//
+//	go run ./suites                            all suites, over all paths
+//	go run ./suites -only regress -via direct  one of them
+//	go run ./suites -addr HOST:PORT -user U -password P   against a server that runs already
+//
+// The paths are direct (client to server), sluice (client to gateway to server)
+// and cut (like sluice, with a relay before and one behind the gateway that
+// writes at most 7 bytes at a time). The gateway has one subject without
+// restrictive rules, whose upstream login is the bootstrap superuser.
+//
+// The first run fetches and builds the tools (build.sh), about three minutes.
+// Each line of the report ends with "passed N of M"; the exit code is 1 if a
+// suite did not pass. -keep leaves outputs and differences in place.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A suite runs against a target and reports. dir is an empty folder that the
+// server's account may enter, for everything it writes.
+type suite struct {
+	name     string
+	database string // where it connects first
+	run      func(r *runner, t target, dir string) (result, error)
+}
+
+var suites = []suite{
+	{"regress", "postgres", (*runner).regress},
+	{"isolation", "postgres", (*runner).isolation},
+	{"pipeline", "postgres", (*runner).pipeline},
+	{"pgx", "pgx_test", (*runner).pgx},
+}
+
+var paths = []string{"direct", "sluice", "cut"}
+
+// A target is where a suite connects.
+type target struct{ host, port, user, password string }
+
+// A result is how a suite ended.
+type result struct {
+	passed   int
+	failures []string
+	where    string // what to look at
+}
+
+func (r result) total() int { return r.passed + len(r.failures) }
+
+// runner holds what all suites need.
+type runner struct {
+	root    string // of the project
+	sources string // PostgreSQL's source folder, built
+	work    string // temporary
+	server  *backend
+}
+
+func main() {
+	only := flag.String("only", "", "comma-separated suites (default all): regress, isolation, pipeline, pgx")
+	via := flag.String("via", "", "comma-separated paths (default all): direct, sluice, cut")
+	addr := flag.String("addr", "", "run against this host:port instead of own servers; needs -user and -password of a superuser")
+	user := flag.String("user", "postgres", "with -addr")
+	password := flag.String("password", "", "with -addr")
+	keep := flag.Bool("keep", false, "keep the temporary folder")
+	flag.Parse()
+	ok, err := run(pick(*only), *via, *addr, target{user: *user, password: *password}, *keep)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "suites:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+// pick returns the named suites, all for none.
+func pick(names string) []suite {
+	if names == "" {
+		return suites
+	}
+	var picked []suite
+	for _, s := range suites {
+		if slices.Contains(strings.Split(names, ","), s.name) {
+			picked = append(picked, s)
+		}
+	}
+	return picked
+}
+
+func run(picked []suite, via, addr string, given target, keep bool) (ok bool, err error) {
+	r, err := prepare()
+	if err != nil {
+		return false, err
+	}
+	if !keep {
+		defer os.RemoveAll(r.work)
+	}
+	if addr != "" {
+		given.host, given.port, _ = strings.Cut(addr, ":")
+		return r.all(picked, "given", given)
+	}
+	if r.server, err = startBackend(); err != nil {
+		return false, err
+	}
+	defer r.server.Stop()
+	return r.overPaths(picked, via)
+}
+
+// prepare builds the tools and makes the work folder.
+func prepare() (*runner, error) {
+	root, err := projectRoot()
+	if err != nil {
+		return nil, err
+	}
+	build := exec.Command(filepath.Join(root, "suites", "build.sh"))
+	build.Stderr = os.Stderr
+	out, err := build.Output()
+	if err != nil {
+		return nil, fmt.Errorf("build.sh: %w", err)
+	}
+	work, err := os.MkdirTemp("", "sluice-suites-")
+	if err != nil {
+		return nil, err
+	}
+	// The server's account reads its inputs and writes results in here.
+	return &runner{root: root, sources: strings.TrimSpace(string(out)), work: work}, os.Chmod(work, 0o755)
+}
+
+func projectRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("run this inside the project: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func (r *runner) overPaths(picked []suite, via string) (ok bool, err error) {
+	ok = true
+	for _, path := range paths {
+		if via != "" && !slices.Contains(strings.Split(via, ","), path) {
+			continue
+		}
+		good, err := r.overPath(picked, path)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", path, err)
+		}
+		ok = ok && good
+	}
+	return ok, nil
+}
+
+func (r *runner) overPath(picked []suite, path string) (ok bool, err error) {
+	t := r.server.target()
+	if path != "direct" {
+		g, err := r.startGateway(path == "cut")
+		if err != nil {
+			return false, err
+		}
+		defer g.stop()
+		t = g.target
+	}
+	return r.all(picked, path, t)
+}
+
+func (r *runner) all(picked []suite, path string, t target) (ok bool, err error) {
+	ok = true
+	for _, s := range picked {
+		good, err := r.one(s, path, t)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s.name, err)
+		}
+		ok = ok && good
+	}
+	return ok, nil
+}
+
+func (r *runner) one(s suite, path string, t target) (ok bool, err error) {
+	dir := filepath.Join(r.work, s.name+"-"+path)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return false, err
+	}
+	start := time.Now()
+	res, err := s.run(r, t, dir)
+	if err != nil {
+		return false, err
+	}
+	if res.total() == 0 {
+		return false, errors.New("no test ran; see " + res.where)
+	}
+	for _, f := range res.failures {
+		fmt.Printf("  FAIL %s\n", f)
+	}
+	if len(res.failures) > 0 {
+		fmt.Printf("  see %s (with -keep)\n", res.where)
+	}
+	fmt.Printf("%s via %s (%.0fs): passed %d of %d\n", s.name, path, time.Since(start).Seconds(), res.passed, res.total())
+	return len(res.failures) == 0, nil
+}
