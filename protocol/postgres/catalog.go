@@ -1,0 +1,364 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"sluice/protocol"
+	"sluice/query/catalog"
+)
+
+const (
+	// catalogMaxRows bounds the memory of one load: 4 million columns are some
+	// 80,000 wide tables.
+	catalogMaxRows = 4 << 20
+	// catalogMaxMessage bounds one row: a view's definition can be long.
+	catalogMaxMessage = 16 << 20
+	// catalogLoadTime bounds one load as a whole, connecting included.
+	catalogLoadTime = time.Minute
+)
+
+// catalogSettings make a loader's session recognisable, harmless and quick to
+// give up: view definitions wait for locks, and nobody shall wait for us.
+func catalogSettings() map[string]string {
+	return map[string]string{
+		"application_name":              "sluice",
+		"client_encoding":               "UTF8",
+		"standard_conforming_strings":   "on",
+		"default_transaction_read_only": "on",
+		"statement_timeout":             "30s",
+		"lock_timeout":                  "2s",
+	}
+}
+
+// catalogs keeps one loader for each database in use, shared by its sessions.
+// Safe for concurrent use.
+type catalogs struct {
+	// Build makes a snapshot of what was read; required.
+	Build func(catalog.Rows) (*catalog.Snapshot, error)
+	Poll  time.Duration // between looks without a cause; 0: 60 s
+	Idle  time.Duration // how long a loader outlives its last session; 0: 5 m
+	Log   *slog.Logger  // required
+
+	mu      sync.Mutex
+	loaders map[catalogKey]*catalogLoader
+	closed  bool
+	running sync.WaitGroup
+}
+
+// A catalogKey says which catalog is meant, and as whom it is read.
+type catalogKey struct{ address, user, database string }
+
+// acquire returns the loader for t's database. The session gives it back with
+// [catalogLoader.release]. It does not wait for the first load.
+func (c *catalogs) acquire(t protocol.Target) *catalogLoader {
+	key := catalogKey{t.Resource.Address, t.User, t.Resource.Database}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.loaders[key]
+	if l == nil {
+		l = c.start(key)
+	}
+	l.adopt(t)
+	return l
+}
+
+// start makes a loader and its goroutine. Caller holds mu.
+func (c *catalogs) start(key catalogKey) *catalogLoader {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &catalogLoader{set: c, key: key, stop: stop, gone: ctx.Done(), wake: make(chan struct{}, 1), settled: make(chan struct{})}
+	if c.loaders == nil {
+		c.loaders = map[catalogKey]*catalogLoader{}
+	}
+	if c.closed {
+		stop() // every wait fails at once
+		return l
+	}
+	c.loaders[key] = l
+	c.running.Go(func() { l.run(ctx) })
+	return l
+}
+
+// retire ends a loader that nobody took up in the meantime.
+func (c *catalogs) retire(l *catalogLoader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.unused() && c.loaders[l.key] == l {
+		delete(c.loaders, l.key)
+		l.stop()
+	}
+}
+
+// close ends all loaders and waits for them.
+func (c *catalogs) close() {
+	c.mu.Lock()
+	c.closed = true
+	for key, l := range c.loaders {
+		delete(c.loaders, key)
+		l.stop()
+	}
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// A catalogLoader keeps the snapshot of one database up to date, over a
+// connection of its own. Safe for concurrent use.
+//
+// Requests for a reload are numbered. A load serves those made before it
+// started; any number of requests made during one load are served by the next.
+type catalogLoader struct {
+	set  *catalogs
+	key  catalogKey
+	stop context.CancelFunc
+	gone <-chan struct{} // closed: the loader is retired
+	wake chan struct{}   // capacity 1: there is something to do
+
+	current atomic.Pointer[catalog.Snapshot]
+
+	mu      sync.Mutex // guards what follows; taken inside catalogs.mu, never around it
+	target  protocol.Target
+	refs    int
+	asked   uint64        // number of the latest request
+	served  uint64        // the latest request that a finished load has served
+	failed  error         // how that load ended
+	settled chan struct{} // closed and replaced when a load ends
+}
+
+// Snapshot returns the latest snapshot; nil if none was loaded yet.
+func (l *catalogLoader) Snapshot() *catalog.Snapshot { return l.current.Load() }
+
+// Ready waits until there is a snapshot, which may be some time old.
+func (l *catalogLoader) Ready(ctx context.Context) (*catalog.Snapshot, error) {
+	if s := l.current.Load(); s != nil {
+		return s, nil
+	}
+	return l.Fresh(ctx)
+}
+
+// Fresh waits for a load that starts after the call: what is not in its
+// snapshot was not there, as far as other sessions' commits go. On an error the
+// earlier snapshot stays in place, and the caller decides whether it will do.
+func (l *catalogLoader) Fresh(ctx context.Context) (*catalog.Snapshot, error) {
+	for number := l.ask(); ; {
+		settled, done, err := l.state(number)
+		if done {
+			return l.current.Load(), err
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("catalog: %w", ctx.Err())
+		case <-l.gone:
+			return nil, errors.New("catalog: loader closed")
+		}
+	}
+}
+
+// Invalidate says that the catalog may have changed, and does not wait.
+func (l *catalogLoader) Invalidate() { l.ask() }
+
+// ask requests a load and returns the request's number.
+func (l *catalogLoader) ask() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	select {
+	case l.wake <- struct{}{}:
+	default: // already told
+	}
+	return l.asked
+}
+
+// state reports whether a request was served and how, or what to wait for.
+func (l *catalogLoader) state(number uint64) (settled <-chan struct{}, done bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.served >= number {
+		return nil, true, l.failed
+	}
+	return l.settled, false, nil
+}
+
+// adopt counts one more session. The newest target counts: its password or TLS
+// settings may have been renewed. A loader that nobody used may be behind.
+func (l *catalogLoader) adopt(t protocol.Target) {
+	l.mu.Lock()
+	l.target = t
+	l.refs++
+	first := l.refs == 1
+	l.mu.Unlock()
+	if first {
+		l.Invalidate()
+	}
+}
+
+// release gives the loader back; the session does not use it any more.
+func (l *catalogLoader) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refs--; l.refs == 0 {
+		time.AfterFunc(orCatalog(l.set.Idle, 5*time.Minute), func() { l.set.retire(l) })
+	}
+}
+
+func (l *catalogLoader) unused() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refs == 0
+}
+
+func orCatalog(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// run loads when asked and on every poll, until ctx ends. After each load it
+// rests twice as long as the load took, so that a flood of unknown names, or of
+// DDL, costs the upstream no more than a third of one connection's time.
+func (l *catalogLoader) run(ctx context.Context) {
+	var r catalogReader
+	defer r.close()
+	poll := time.NewTicker(orCatalog(l.set.Poll, time.Minute))
+	defer poll.Stop()
+	for {
+		select {
+		case <-l.wake:
+		case <-poll.C:
+		case <-ctx.Done():
+			return
+		}
+		start := time.Now()
+		l.load(ctx, &r)
+		select {
+		case <-time.After(min(2*time.Since(start), catalogLoadTime)):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// load replaces the snapshot and serves everyone who asked before.
+func (l *catalogLoader) load(ctx context.Context, r *catalogReader) {
+	number, target := l.begin()
+	next, err := r.snapshot(ctx, target, l.set.Build)
+	if err != nil && ctx.Err() == nil {
+		l.set.Log.Warn("catalog not read", "resource", target.Resource.Name, "database", target.Resource.Database, "error", err)
+	}
+	// An equal snapshot is thrown away: caches hang on the one in use.
+	if old := l.current.Load(); err == nil && (old == nil || old.Version() != next.Version()) {
+		l.current.Store(next)
+	}
+	l.finish(number, err)
+}
+
+func (l *catalogLoader) begin() (uint64, protocol.Target) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asked, l.target
+}
+
+func (l *catalogLoader) finish(number uint64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.served, l.failed = number, err
+	close(l.settled)
+	l.settled = make(chan struct{})
+}
+
+// A catalogReader owns a loader's connection. The zero value has none yet.
+type catalogReader struct{ conn *pgconn.PgConn }
+
+// snapshot reads the catalog once. A connection that went stale since the last
+// time is replaced once.
+func (r *catalogReader) snapshot(ctx context.Context, t protocol.Target, build func(catalog.Rows) (*catalog.Snapshot, error)) (*catalog.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, catalogLoadTime)
+	defer cancel()
+	kept := r.conn != nil
+	rows, err := r.rows(ctx, t)
+	var pe *pgconn.PgError
+	if err != nil && kept && ctx.Err() == nil && (!errors.As(err, &pe) || pe.Severity == "FATAL") {
+		rows, err = r.rows(ctx, t)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	return build(rows)
+}
+
+// rows reads all rows; on any error the connection is given up.
+func (r *catalogReader) rows(ctx context.Context, t protocol.Target) (rows catalog.Rows, err error) {
+	if err := r.connect(ctx, t); err != nil {
+		return rows, err
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if err := r.exec(ctx, catalog.SetupSQL); err != nil {
+		return rows, err
+	}
+	left := catalogMaxRows
+	for _, q := range catalog.Queries() {
+		if err := r.query(ctx, q, &rows, &left); err != nil {
+			return rows, fmt.Errorf("%s: %w", q.Name, err)
+		}
+	}
+	return rows, r.exec(ctx, "ROLLBACK")
+}
+
+func (r *catalogReader) connect(ctx context.Context, t protocol.Target) error {
+	if r.conn != nil && !r.conn.IsClosed() {
+		return nil
+	}
+	d, err := newDialing(t, catalogSettings())
+	if err != nil {
+		return err
+	}
+	d.cfg.BuildFrontend = func(rd io.Reader, w io.Writer) *pgproto3.Frontend { return pgproto3.NewFrontend(rd, w) }
+	d.cfg.MaxProtocolMessageBodyLen = catalogMaxMessage
+	r.conn, err = d.connect(ctx)
+	return err
+}
+
+func (r *catalogReader) exec(ctx context.Context, sql string) error {
+	return r.conn.Exec(ctx, sql).Close()
+}
+
+func (r *catalogReader) query(ctx context.Context, q catalog.Query, rows *catalog.Rows, left *int) error {
+	results := r.conn.Exec(ctx, q.SQL)
+	for results.NextResult() {
+		result := results.ResultReader()
+		for result.NextRow() {
+			if *left--; *left < 0 {
+				return fmt.Errorf("more than %d rows", catalogMaxRows)
+			}
+			if err := q.Scan(rows, result.Values()); err != nil {
+				return err
+			}
+		}
+	}
+	return results.Close()
+}
+
+// close gives up the connection, if there is one.
+func (r *catalogReader) close() {
+	if r.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	r.conn.Close(ctx)
+	r.conn = nil
+}
