@@ -22,13 +22,17 @@ const (
 type keys struct{ stored, server []byte }
 
 func deriveKeys(password string, salt []byte, rounds int) keys {
+	salted := saltPassword(password, salt, rounds)
+	stored := sha256.Sum256(mac(salted, "Client Key"))
+	return keys{stored: stored[:], server: mac(salted, "Server Key")}
+}
+
+func saltPassword(password string, salt []byte, rounds int) []byte {
 	salted, err := pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
 	if err != nil {
 		panic("identity: pbkdf2: " + err.Error()) // only for parameters that New refuses
 	}
-	client := mac(salted, "Client Key")
-	stored := sha256.Sum256(client)
-	return keys{stored: stored[:], server: mac(salted, "Server Key")}
+	return salted
 }
 
 // matches compares in constant time.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -169,6 +170,7 @@ func (d *Directory) Failed(user, address string) {
 	if len(user) > maxKey {
 		user = user[:maxKey]
 	}
+	user = strings.ToValidUTF8(user, "?")
 	// Not waited for: a refusal discloses nothing. A journal that fails stops
 	// the gateway elsewhere.
 	_, _ = d.o.Journal.Append(&access.Event{
