@@ -1,0 +1,244 @@
+package mask
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+
+	"sluice/access"
+)
+
+// keyed computes hash: a keyed function under which equal values have equal
+// images, so that masked columns of different tables still join, and nothing
+// else can be learnt without the key.
+//
+// Texts go through HMAC-SHA-256, cut to 128 bits. Integers go through a keyed
+// permutation, because a hash cut to 31 bits would make strangers equal after
+// some ten thousand rows: different integers stay different, and an int2, int4,
+// int8 or numeric of the same number has the same image.
+type keyed struct {
+	inner, outer [sha256.BlockSize]byte // RFC 2104: key xor ipad, key xor opad
+	permute      [sha256.Size]byte      // the permutation's own key
+}
+
+func newKeyed(key access.Secret) *keyed {
+	k := derive(key, "sluice mask hash v1")
+	var out keyed
+	for i := range out.inner {
+		out.inner[i], out.outer[i] = 0x36, 0x5c
+	}
+	for i, b := range k {
+		out.inner[i] ^= b
+		out.outer[i] ^= b
+	}
+	out.permute = derive(key, "sluice mask permute v1")
+	return &out
+}
+
+func derive(key access.Secret, label string) (out [sha256.Size]byte) {
+	h := hmac.New(sha256.New, []byte(key.Reveal()))
+	h.Write([]byte(label))
+	h.Sum(out[:0])
+	return out
+}
+
+func (k *keyed) apply(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
+	switch kind {
+	case KindText, KindXML:
+		return k.appendHex(dst, value), false
+	case KindJSON, KindJSONB:
+		return k.hashJSON(dst, value, kind, bin)
+	case KindInt2, KindInt4, KindInt8:
+		n, ok := parseInt(value, kind, bin)
+		if !ok {
+			return dst, true
+		}
+		return appendInt(dst, k.permuteInt(n), kind, bin)
+	case KindNumeric:
+		return k.hashNumeric(dst, value, bin)
+	case KindUUID:
+		return k.hashUUID(dst, value, bin)
+	case KindBytea:
+		return k.hashBytea(dst, value, bin)
+	}
+	return dst, true
+}
+
+// sum is HMAC-SHA-256. It runs on sha256.Sum256 because the hash.Hash of
+// crypto/hmac can be neither shared by goroutines nor made without allocating.
+func (k *keyed) sum(value []byte) [sha256.Size]byte {
+	var buf [sha256.BlockSize + 512]byte
+	var inner [sha256.Size]byte
+	if len(value) <= len(buf)-sha256.BlockSize {
+		n := copy(buf[:], k.inner[:])
+		n += copy(buf[n:], value)
+		inner = sha256.Sum256(buf[:n])
+	} else {
+		h := sha256.New()
+		h.Write(k.inner[:])
+		h.Write(value)
+		h.Sum(inner[:0])
+	}
+	copy(buf[:], k.outer[:])
+	copy(buf[sha256.BlockSize:], inner[:])
+	return sha256.Sum256(buf[:sha256.BlockSize+sha256.Size])
+}
+
+func (k *keyed) appendHex(dst, value []byte) []byte {
+	s := k.sum(value)
+	return hex.AppendEncode(dst, s[:16])
+}
+
+// hashJSON hashes the text as sent: jsonb is canonical, json is what was
+// written.
+func (k *keyed) hashJSON(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
+	if kind == KindJSONB && bin {
+		if len(value) == 0 || value[0] != 1 {
+			return dst, true
+		}
+		value = value[1:]
+	}
+	dst = jsonVersion(dst, kind, bin)
+	dst = append(dst, '"')
+	dst = k.appendHex(dst, value)
+	return append(dst, '"'), false
+}
+
+// hashNumeric permutes whole numbers of 64 bits and gives all others a hash of
+// 18 digits.
+func (k *keyed) hashNumeric(dst, value []byte, bin bool) ([]byte, bool) {
+	var d decimal
+	parseNumeric(&d, value, bin)
+	if !d.ok {
+		return dst, true
+	}
+	n, whole := parseDecimal(d.bytes())
+	if whole {
+		n = k.permuteInt(n)
+	} else {
+		s := k.sum(d.bytes())
+		n = int64(binary.BigEndian.Uint64(s[:]) % pow10(18))
+	}
+	return appendInt(dst, n, KindNumeric, bin)
+}
+
+// hashUUID makes a UUID of version 8 (RFC 9562, 5.8: contents are the maker's).
+func (k *keyed) hashUUID(dst, value []byte, bin bool) ([]byte, bool) {
+	var id [16]byte
+	if bin {
+		if len(value) != len(id) {
+			return dst, true
+		}
+		copy(id[:], value)
+	} else if !parseUUID(&id, value) {
+		return dst, true
+	}
+	s := k.sum(id[:])
+	s[6] = s[6]&0x0f | 0x80
+	s[8] = s[8]&0x3f | 0x80
+	if bin {
+		return append(dst, s[:16]...), false
+	}
+	for i, end := range [5]int{4, 6, 8, 10, 16} {
+		start := [5]int{0, 4, 6, 8, 10}[i]
+		if i > 0 {
+			dst = append(dst, '-')
+		}
+		dst = hex.AppendEncode(dst, s[start:end])
+	}
+	return dst, false
+}
+
+// parseUUID reads the one form that the server writes.
+func parseUUID(id *[16]byte, text []byte) bool {
+	if len(text) != len(zeroUUID) {
+		return false
+	}
+	n := 0
+	for i, c := range text {
+		if zeroUUID[i] == '-' {
+			if c != '-' {
+				return false
+			}
+			continue
+		}
+		if !isHex(c) {
+			return false
+		}
+		id[n/2] = id[n/2]<<4 | nibble(c)
+		n++
+	}
+	return true
+}
+
+func nibble(c byte) byte {
+	if isDigit(c) {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}
+
+// hashBytea hashes the bytes themselves in both formats.
+func (k *keyed) hashBytea(dst, value []byte, bin bool) ([]byte, bool) {
+	if bin {
+		s := k.sum(value)
+		return append(dst, s[:16]...), false
+	}
+	if len(value) < 2 || value[0] != '\\' || value[1] != 'x' || len(value)%2 != 0 {
+		return dst, true // bytea_output = escape
+	}
+	start := len(dst)
+	dst, err := hex.AppendDecode(dst, value[2:])
+	if err != nil {
+		clear(dst[start:])
+		return dst[:start], true
+	}
+	s := k.sum(dst[start:])
+	clear(dst[start:]) // the room behind dst must not keep the value
+	dst = append(dst[:start], `\x`...)
+	return hex.AppendEncode(dst, s[:16]), false
+}
+
+// permuteInt maps the integers onto themselves. Each of the ranges of int2,
+// int4 and int8 is mapped onto itself, so that the image fits wherever the
+// number did: it walks on from images that fall into a smaller range, as a
+// permutation of the larger one must (Black and Rogaway 2002, cycle walking).
+func (k *keyed) permuteInt(n int64) int64 {
+	switch {
+	case fits(n, KindInt2):
+		return int64(int16(k.feistel(uint64(uint16(n)), 8)))
+	case fits(n, KindInt4):
+		for {
+			n = int64(int32(k.feistel(uint64(uint32(n)), 16)))
+			if !fits(n, KindInt2) {
+				return n
+			}
+		}
+	}
+	for {
+		n = int64(k.feistel(uint64(n), 32))
+		if !fits(n, KindInt4) {
+			return n
+		}
+	}
+}
+
+// rounds of the Feistel network; NIST SP 800-38G prescribes ten for FF1.
+const rounds = 10
+
+// feistel permutes words of two halves of the given bits.
+func (k *keyed) feistel(x uint64, half int) uint64 {
+	mask := uint64(1)<<half - 1
+	left, right := x>>half, x&mask
+	var in [sha256.Size + 8]byte
+	copy(in[:], k.permute[:])
+	for r := range rounds {
+		in[sha256.Size] = byte(half)
+		in[sha256.Size+1] = byte(r)
+		binary.BigEndian.PutUint32(in[sha256.Size+4:], uint32(right))
+		s := sha256.Sum256(in[:]) // one block of fixed length: a PRF of the keyed prefix
+		left, right = right, left^uint64(binary.BigEndian.Uint32(s[:]))&mask
+	}
+	return left<<half | right
+}

@@ -1,0 +1,177 @@
+package mask
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// PostgreSQL counts dates in days and timestamps in microseconds from
+// 2000-01-01; the extremes of both are the infinities.
+const (
+	usecPerDay  = 24 * 60 * 60 * 1000 * 1000
+	epochYear   = 2000
+	maxDays     = 2145031949 // 5874897-12-31, the last date
+	maxUsecDays = 106751991  // days of an int64 of microseconds
+)
+
+// zero appends the kind's own zero.
+func zero(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
+	if kind == KindArray {
+		return zeroArray(dst, value, bin)
+	}
+	if kind >= kindEnd {
+		return dst, true
+	}
+	z := zeros[kind]
+	if z.size < 0 {
+		return dst, true
+	}
+	if !bin {
+		return append(dst, z.text...), false
+	}
+	if kind.textual() {
+		dst = jsonVersion(dst, kind, bin)
+		return append(dst, z.text...), false
+	}
+	if z.binary != "" {
+		return append(dst, z.binary...), false
+	}
+	return append(dst, nothing[:z.size]...), false
+}
+
+var nothing [16]byte
+
+// zeros holds the text of each kind's zero and its binary form: that many zero
+// bytes, unless spelt out.
+var zeros = [kindEnd]struct {
+	text   string
+	size   int
+	binary string
+}{
+	KindUnknown:     {size: -1},
+	KindArray:       {size: -1}, // zeroArray
+	KindText:        {},
+	KindXML:         {},
+	KindJSON:        {text: "null"},
+	KindJSONB:       {text: "null"},
+	KindBytea:       {text: `\x`},
+	KindBool:        {text: "f", size: 1},
+	KindInt2:        {text: "0", size: 2},
+	KindInt4:        {text: "0", size: 4},
+	KindInt8:        {text: "0", size: 8},
+	KindOID:         {text: "0", size: 4},
+	KindFloat4:      {text: "0", size: 4},
+	KindFloat8:      {text: "0", size: 8},
+	KindNumeric:     {text: "0", size: 8},
+	KindDate:        {text: "2000-01-01", size: 4},
+	KindTime:        {text: "00:00:00", size: 8},
+	KindTimeTZ:      {text: "00:00:00+00", size: 12},
+	KindTimestamp:   {text: "2000-01-01 00:00:00", size: 8},
+	KindTimestampTZ: {text: "2000-01-01 00:00:00+00", size: 8},
+	KindInterval:    {text: "00:00:00", size: 16},
+	KindUUID:        {text: zeroUUID, size: 16},
+	KindInet:        {text: "0.0.0.0", binary: "\x02\x20\x00\x04\x00\x00\x00\x00"}, // family, bits, is cidr, length
+	KindCIDR:        {text: "0.0.0.0/0", binary: "\x02\x00\x01\x04\x00\x00\x00\x00"},
+	KindMAC:         {text: "00:00:00:00:00:00", size: 6},
+}
+
+// zeroArray is the empty array; the binary one names its element's type as the
+// value did.
+func zeroArray(dst, value []byte, bin bool) ([]byte, bool) {
+	if !bin {
+		return append(dst, "{}"...), false
+	}
+	if len(value) < 12 { // dimensions, has nulls, element type
+		return dst, true
+	}
+	dst = append(dst, nothing[:8]...)
+	return append(dst, value[8:12]...), false
+}
+
+// year moves a date or timestamp to the start of its year.
+func year(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
+	switch kind {
+	case KindDate, KindTimestamp, KindTimestampTZ:
+		if bin {
+			return yearBinary(dst, value, kind)
+		}
+		return yearText(dst, value, kind)
+	case KindText:
+		if y, _ := isoYear(value); y != nil {
+			return append(dst, y...), false
+		}
+	}
+	return constant(dst, hidden, kind, bin)
+}
+
+func yearBinary(dst, value []byte, kind Kind) ([]byte, bool) {
+	if kind == KindDate {
+		if len(value) != 4 {
+			return dst, true
+		}
+		days := int64(int32(binary.BigEndian.Uint32(value)))
+		if days > maxDays || days == -1<<31 {
+			return dst, true
+		}
+		return binary.BigEndian.AppendUint32(dst, uint32(yearStart(days))), false
+	}
+	if len(value) != 8 {
+		return dst, true
+	}
+	usec := int64(binary.BigEndian.Uint64(value))
+	days := floorDiv(usec, usecPerDay)
+	if start := yearStart(days); days < maxUsecDays && start > -maxUsecDays {
+		return binary.BigEndian.AppendUint64(dst, uint64(start*usecPerDay)), false
+	}
+	return dst, true
+}
+
+// yearStart returns the first day of the year that holds the day, both counted
+// from 2000-01-01.
+func yearStart(days int64) int64 {
+	epoch := time.Date(epochYear, 1, 1, 0, 0, 0, 0, time.UTC)
+	day := time.Unix(epoch.Unix()+days*86400, 0).UTC()
+	return days - int64(day.YearDay()-1)
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// yearText knows the ISO DateStyle; what another style wrote becomes NULL.
+func yearText(dst, value []byte, kind Kind) ([]byte, bool) {
+	y, era := isoYear(value)
+	if y == nil {
+		return dst, true
+	}
+	dst = append(dst, y...)
+	dst = append(dst, "-01-01"...)
+	switch kind {
+	case KindTimestamp:
+		dst = append(dst, " 00:00:00"...)
+	case KindTimestampTZ:
+		dst = append(dst, " 00:00:00+00"...)
+	}
+	return append(dst, era...), false
+}
+
+// isoYear returns the year of YYYY-MM-DD... and " BC" where that follows; nil
+// if the value does not begin so.
+func isoYear(value []byte) (y []byte, era string) {
+	n := 0
+	for n < len(value) && isDigit(value[n]) {
+		n++
+	}
+	if n < 4 || n > 7 || len(value) < n+6 || value[n] != '-' || value[n+3] != '-' ||
+		!allDigits(value[n+1:n+3]) || !allDigits(value[n+4:n+6]) {
+		return nil, ""
+	}
+	if len(value) > 3 && string(value[len(value)-3:]) == " BC" {
+		era = " BC"
+	}
+	return value[:n], era
+}

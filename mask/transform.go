@@ -1,0 +1,131 @@
+package mask
+
+import (
+	"fmt"
+
+	"sluice/access"
+)
+
+// A method is what a [Transform] does. The zero method hides everything.
+//
+// What each leaves, by kind; a dash is NULL:
+//
+//	method        text         integers      numeric     date, timestamp   uuid         json, jsonb    bytea
+//	null          -            -             -           -                 -            -              -
+//	redact        [redacted]   -             -           -                 -            "[redacted]"   empty
+//	zero          empty        0             0           2000-01-01        all zeros    null           empty
+//	hash          32 hex       permuted      permuted    -                 version 8    "32 hex"       16 bytes
+//	partial       ****6789     last 4 digits the same    -                 last 4 hex   "****"         empty
+//	card_last4    ****1111     last 4 digits the same    -                 -            "****"         empty
+//	first_letter  a****        -             -           -                 -            "****"         empty
+//	email         a***@b.com   -             -           -                 -            "****"         empty
+//	year          2024         -             -           2024-01-01        -            "****"         empty
+//
+// partial shows four characters of ten or more, two of six or more, none of
+// less; of integers four digits of eight or more. card_last4 shows four digits
+// if there are 12 to 19. zero also knows bool, floats, time, interval, inet,
+// macaddr, oid and arrays; xml goes the way of json, without the quotes. All
+// other kinds are NULL under every method.
+type method uint8
+
+const (
+	methodNull method = iota
+	methodRedact
+	methodZero
+	methodHash
+	methodPartial
+	methodCard
+	methodFirst
+	methodEmail
+	methodYear
+
+	methodEnd
+)
+
+// methods are the names, strictest first: the order of [Stricter].
+var methods = [methodEnd]string{
+	"null", "redact", "zero", "hash", "partial", "card_last4", "first_letter", "email", "year",
+}
+
+// Methods returns the names that [Compile] knows, strictest first.
+func Methods() []string { return append([]string(nil), methods[:]...) }
+
+// A Transform replaces values. The zero Transform replaces them by NULL. Safe
+// for concurrent use.
+type Transform struct {
+	method method
+	keyed  *keyed // not nil for methodHash
+}
+
+// Compile returns the transform named with. Hash needs a key, whose secrecy is
+// all that protects values that can be guessed; gateways that share a key
+// produce the same hashes. Other methods ignore the key.
+func Compile(with string, key access.Secret) (Transform, error) {
+	m, ok := parseMethod(with)
+	if !ok {
+		return Transform{}, fmt.Errorf("mask: unknown method %q (known: %v)", with, Methods())
+	}
+	t := Transform{method: m}
+	if m != methodHash {
+		return t, nil
+	}
+	if key.Empty() {
+		return Transform{}, fmt.Errorf("mask: hash: no key")
+	}
+	t.keyed = newKeyed(key)
+	return t, nil
+}
+
+// String returns the method's name.
+func (t Transform) String() string { return methods[t.method] }
+
+func parseMethod(name string) (method, bool) {
+	for m, n := range methods {
+		if n == name {
+			return method(m), true
+		}
+	}
+	return methodNull, false
+}
+
+// Stricter returns which of two methods hides more. A name that [Compile]
+// does not know wins over every other, so that a mistake cannot loosen a mask.
+func Stricter(a, b string) string {
+	ma, ok := parseMethod(a)
+	if !ok {
+		return a
+	}
+	mb, ok := parseMethod(b)
+	if !ok || mb < ma {
+		return b
+	}
+	return a
+}
+
+// Apply appends the masked form of value to dst, in the same type and format,
+// and reports whether the result is NULL instead (then nothing is appended).
+// value is one field that is not NULL; binary says that it is in the kind's
+// binary format. A value that is not what kind and format promise becomes NULL.
+// dst and value must not overlap.
+func (t Transform) Apply(dst, value []byte, kind Kind, binary bool) (out []byte, null bool) {
+	switch t.method {
+	case methodNull:
+	case methodRedact:
+		return constant(dst, "[redacted]", kind, binary)
+	case methodZero:
+		return zero(dst, value, kind, binary)
+	case methodHash:
+		return t.keyed.apply(dst, value, kind, binary)
+	case methodPartial:
+		return partial(dst, value, kind, binary)
+	case methodCard:
+		return cardLast4(dst, value, kind, binary)
+	case methodFirst:
+		return firstLetter(dst, value, kind, binary)
+	case methodEmail:
+		return email(dst, value, kind, binary)
+	case methodYear:
+		return year(dst, value, kind, binary)
+	}
+	return dst, true
+}
