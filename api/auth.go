@@ -1,49 +1,45 @@
 package api
 
 import (
+	"errors"
 	"net/http"
-	"strings"
 
 	"sluice/access"
 )
 
-// maxCredential bounds what is hashed for one attempt.
-const maxCredential = 1024
-
 // authenticate finds out who calls: a Bearer token, or Basic with a local
-// user's name and password or token.
+// user's name and password or token. It refuses a login that names nobody: a
+// zero Subject must not be anybody's equal.
 func (a *API) authenticate(r *http.Request) (Caller, error) {
-	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return Caller{}, hinted(wrap(ErrCredential, "a credential is needed"),
+			"send Authorization: Bearer TOKEN; the command line takes it from SLUICE_TOKEN, or SLUICE_USER and SLUICE_PASSWORD")
+	}
+	c, err := a.Identity.Authenticate(r.Context(), header, r.RemoteAddr)
 	switch {
-	case len(value) > 2*maxCredential:
-		return Caller{}, wrap(ErrCredential, "the credential is too long")
-	case strings.EqualFold(scheme, "Bearer") && value != "":
-		return a.checked(a.Identity.Bearer(r.Context(), access.NewSecret(strings.TrimSpace(value)), r.RemoteAddr))
-	case strings.EqualFold(scheme, "Basic"):
-		user, password, ok := r.BasicAuth()
-		if !ok || user == "" {
-			break
+	case errors.Is(err, ErrTooMany):
+		return Caller{}, hinted(wrap(ErrTooMany, "too many failed attempts"), "wait a while before the next")
+	case err != nil || c.Subject.Issuer == "" || c.Subject.ID == "":
+		return Caller{}, hinted(wrap(ErrCredential, "user name or credential not accepted"),
+			"tokens live for a short time: sluice token prints a new one")
+	}
+	return c, nil
+}
+
+// SeesAll reports whether what belongs to others may be shown to the caller.
+func (c *Caller) SeesAll() bool { return c.Admin || c.Auditor }
+
+// Owns reports whether something of s is the caller's own, or of an agent of
+// theirs. An agent acting for somebody does not own what is theirs.
+func (c *Caller) Owns(s *access.Subject) bool {
+	if s == nil || c.Subject.Actor != nil {
+		return false
+	}
+	for _, party := range s.Chain() {
+		if c.Subject.Same(*party) || party.Owner != "" && party.Owner == c.Subject.ID && party.Issuer == c.Subject.Issuer {
+			return true
 		}
-		return a.checked(a.Identity.Basic(r.Context(), user, access.NewSecret(password), r.RemoteAddr))
 	}
-	return Caller{}, hinted(wrap(ErrCredential, "a credential is needed"),
-		"send Authorization: Bearer TOKEN; the command line takes it from SLUICE_TOKEN, or SLUICE_USER and SLUICE_PASSWORD")
-}
-
-// checked refuses a login that names nobody: a zero Subject must not be
-// anybody's equal.
-func (a *API) checked(c Caller, err error) (Caller, error) {
-	if err == nil && (c.Subject.Issuer == "" || c.Subject.ID == "") {
-		return Caller{}, wrap(ErrCredential, "the credential names nobody")
-	}
-	return c, err
-}
-
-// own limits a listing to the caller's own, or to nobody's for those who see all.
-func (c *call) own(all bool) *access.Subject {
-	if all && c.caller.SeesAll() {
-		return nil
-	}
-	s := c.caller.Subject
-	return &s
+	return false
 }

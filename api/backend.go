@@ -27,29 +27,22 @@ type Caller struct {
 	Subject    access.Subject
 	Credential string    // names the credential
 	Expires    time.Time // of the credential; zero: does not expire
-	Token      bool      // proven by a token rather than a password
 	Admin      bool
 	Auditor    bool
 }
 
-// SeesAll reports whether what belongs to others may be shown to the caller.
-func (c *Caller) SeesAll() bool { return c.Admin || c.Auditor }
-
-// Owns reports whether something of s is the caller's own.
-func (c *Caller) Owns(s *access.Subject) bool { return s != nil && c.Subject.Same(*s) }
-
-// Identity proves who calls. from is the client's IP:port, for slowing down
-// guesses. Errors: ErrCredential, ErrTooMany.
+// Identity proves who calls.
 type Identity interface {
-	Bearer(ctx context.Context, token access.Secret, from string) (Caller, error)
-	Basic(ctx context.Context, user string, password access.Secret, from string) (Caller, error)
+	// Authenticate checks an Authorization header. from is the client's
+	// IP:port, for slowing down guesses. Errors: ErrTooMany; any other refuses.
+	Authenticate(ctx context.Context, header, from string) (Caller, error)
 }
 
 // Tokens issues credentials for native clients.
 type Tokens interface {
-	// Issue makes a credential for s that lives for ttl (0: the default) but
-	// never beyond notAfter, if that is set.
-	Issue(ctx context.Context, s access.Subject, ttl time.Duration, notAfter time.Time) (v1.Token, error)
+	// Issue makes a credential for the caller that lives for ttl (0: the
+	// default), and never longer than a token that it is asked for with.
+	Issue(ctx context.Context, c *Caller, ttl time.Duration) (v1.Token, error)
 	// List returns the live tokens of user, or of everybody if user is empty.
 	List(ctx context.Context, user string) ([]v1.Token, error)
 	// Revoke ends a token. by is who did it, for the record.
@@ -74,8 +67,9 @@ type Approvals interface {
 
 // Sessions are the live and past sessions.
 type Sessions interface {
-	// List returns sessions newest first. user limits it to one subject's if not nil.
-	List(ctx context.Context, user *access.Subject, all bool) ([]v1.Session, error)
+	// List returns live sessions, with past ones if past, newest first; only
+	// those that see admits.
+	List(ctx context.Context, past bool, see func(*access.Subject) bool) ([]v1.Session, error)
 	// Get returns a session and whose it is.
 	Get(ctx context.Context, id string) (v1.Session, access.Subject, error)
 	// Kill ends a live session; ErrConflict if it has ended.

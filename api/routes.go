@@ -101,7 +101,7 @@ func (a *API) auditRoutes() []route {
 	}
 	return []route{
 		{method: "GET", path: "/api/v1/audit", name: "searchAudit", media: ndjson, handle: a.searchAudit,
-			query:   append([]param{{"limit", "at most so many (default 100)"}, {"order", "newest (default) or oldest"}}, filters...),
+			query:   append([]param{{"limit", "at most so many (default 100; 0: all)"}, {"order", "newest (default) or oldest"}}, filters...),
 			summary: "Audit events as JSON lines"},
 		{method: "GET", path: "/api/v1/audit/tail", name: "tailAudit", media: ndjson, query: filters, handle: a.tailAudit,
 			summary: "Audit events as they become durable, as JSON lines, until the client hangs up"},

@@ -59,8 +59,7 @@ func (a *API) listTokens(c *call) error {
 	return c.answer(filled(list))
 }
 
-// issueToken issues a credential for the caller. One that was asked for with a
-// token ends with it at the latest: a leaked token cannot renew itself.
+// issueToken issues a credential for the caller.
 func (a *API) issueToken(c *call) error {
 	var ask v1.TokenRequest
 	if err := c.decode(&ask); err != nil {
@@ -73,11 +72,7 @@ func (a *API) issueToken(c *call) error {
 			return wrap(ErrInvalid, "ttl %q is not a duration like 30m", clip(ask.TTL, 40))
 		}
 	}
-	var notAfter time.Time
-	if c.caller.Token {
-		notAfter = c.caller.Expires
-	}
-	t, err := a.Tokens.Issue(c.Context(), c.caller.Subject, ttl, notAfter)
+	t, err := a.Tokens.Issue(c.Context(), &c.caller, ttl)
 	if err != nil {
 		return err
 	}

@@ -11,18 +11,21 @@ import (
 )
 
 func (a *API) listSessions(c *call) error {
-	list, err := a.Sessions.List(c.Context(), c.own(true), c.flag("all"))
+	list, err := a.Sessions.List(c.Context(), c.flag("all"), c.sees)
 	if err != nil {
 		return err
 	}
 	return c.answer(filled(list))
 }
 
+// sees reports whether the caller may see what s did.
+func (c *call) sees(s *access.Subject) bool { return c.caller.SeesAll() || c.caller.Owns(s) }
+
 // session finds one that the caller may see.
 func (c *call) session() (v1.Session, access.Subject, error) {
 	id := c.PathValue("id")
 	s, owner, err := c.api.Sessions.Get(c.Context(), id)
-	if err == nil && !c.caller.Owns(&owner) && !c.caller.SeesAll() {
+	if err == nil && !c.sees(&owner) {
 		err = ErrNotFound
 	}
 	if err != nil {

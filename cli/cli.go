@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"sluice/api/client"
+	"sluice/server"
+)
+
+// Exit codes.
+const (
+	done    = 0
+	failed  = 1
+	usage   = 2
+	waiting = 3
+)
+
+// An IO is the process as a command sees it, so that tests can give another.
+type IO struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Env      func(string) string
+	Environ  func() []string
+	// Exec replaces the process by a native client.
+	Exec    func(path string, argv, env []string) error
+	Version string
+}
+
+// app is one run of the program.
+type app struct {
+	IO
+	gateway string
+	ca      string
+	format  format
+	began   bool // a command's own code runs: errors are no longer about usage
+}
+
+// Main runs the program and returns its exit code. ctx ends at an interrupt.
+func Main(ctx context.Context, args []string, io IO) int {
+	if len(args) > 0 && args[0] == server.ParseWorkerCommand {
+		return server.ParseWorker()
+	}
+	a := &app{IO: io, format: table}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(io.In)
+	root.SetOut(io.Out)
+	root.SetErr(io.Err)
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sluice",
+		Short:         "A gateway that decides about every command before it reaches its target",
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRun: func(*cobra.Command, []string) { a.began = true },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = false
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.gateway, "gateway", "", "address of the gateway (default $SLUICE_GATEWAY or "+defaultGateway+")")
+	flags.StringVar(&a.ca, "ca", "", "file with the gateway's CA certificate (default $SLUICE_CA)")
+	flags.VarP(&a.format, "output", "o", "how to print: table, json or yaml")
+	root.AddCommand(
+		a.serve(), a.check(), a.test(), a.can(), a.why(), a.token(), a.whoami(), a.ls(), a.psql(),
+		a.request(), a.session(), a.audit(), a.version(),
+	)
+	return root
+}
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		_, err := fmt.Fprintln(a.Out, "sluice", a.Version)
+		return err
+	}}
+}
+
+// An exitError ends the program with a code; its text may be empty when
+// everything has been said.
+type exitError struct {
+	code int
+	text string
+	hint string
+}
+
+func (e *exitError) Error() string { return e.text }
+
+// misuse is an error in how the program was called.
+func misuse(format string, args ...any) error {
+	return &exitError{code: usage, text: fmt.Sprintf(format, args...)}
+}
+
+// exit prints err and turns it into a code.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return done
+	}
+	code, hint := failed, ""
+	var own *exitError
+	var remote *client.Error
+	switch {
+	case errors.As(err, &own):
+		code, hint = own.code, own.hint
+	case errors.As(err, &remote):
+		hint = remote.Hint
+	case !a.began:
+		code, hint = usage, "sluice --help lists the commands"
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(a.Err, "sluice: %s\n", clean(text))
+	}
+	if hint != "" {
+		fmt.Fprintf(a.Err, "hint: %s\n", clean(hint))
+	}
+	return code
+}
