@@ -1,0 +1,552 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/access"
+	v1 "sluice/api/v1"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func person(id string) access.Subject {
+	return access.Subject{Issuer: "local", ID: id, Kind: access.Human}
+}
+
+// fake is a whole gateway behind the API: everything that handlers ask for, in memory.
+type fake struct {
+	callers  map[string]Caller // by Authorization header
+	tokens   []v1.Token
+	revoked  []string
+	requests map[string]v1.Request
+	voted    []string
+	sessions map[string]access.Subject
+	killed   []string
+	events   []*access.Event
+	recorded []*access.Event
+	journal  error // Record fails with it
+	issueTTL time.Duration
+	checks   map[string]string
+	asked    []v1.Question
+	verdicts []v1.Verdict
+	boom     bool
+}
+
+func newFake() *fake {
+	f := &fake{callers: map[string]Caller{}, requests: map[string]v1.Request{}, sessions: map[string]access.Subject{}, checks: map[string]string{"journal": "ok"}}
+	f.callers["Bearer alice"] = Caller{Subject: person("alice"), Credential: "tok-alice"}
+	f.callers["Bearer bob"] = Caller{Subject: person("bob"), Credential: "tok-bob"}
+	f.callers["Bearer root"] = Caller{Subject: person("root"), Admin: true}
+	f.callers["Bearer audit"] = Caller{Subject: person("audit"), Auditor: true}
+	f.callers["Bearer nobody"] = Caller{}
+	return f
+}
+
+func (f *fake) Authenticate(_ context.Context, header, _ string) (Caller, error) {
+	if header == "Bearer slow" {
+		return Caller{}, ErrTooMany
+	}
+	c, ok := f.callers[header]
+	if !ok {
+		return Caller{}, errors.New("no")
+	}
+	return c, nil
+}
+
+type fakeTokens struct{ *fake }
+
+func (f fakeTokens) Issue(_ context.Context, c *Caller, ttl time.Duration) (v1.Token, error) {
+	f.issueTTL = ttl
+	return v1.Token{ID: "tok-1", User: c.Subject.ID, Secret: "slc_secret", Created: noon, Expires: noon.Add(time.Hour)}, nil
+}
+
+func (f fakeTokens) List(_ context.Context, user string) ([]v1.Token, error) {
+	var out []v1.Token
+	for _, t := range f.tokens {
+		if user == "" || t.User == user {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+func (f fakeTokens) Revoke(_ context.Context, id string, by access.Subject) error {
+	f.revoked = append(f.revoked, id+" by "+by.ID)
+	return nil
+}
+
+type fakeResources struct{ *fake }
+
+func (f fakeResources) List(_ context.Context, s access.Subject) ([]v1.Resource, error) {
+	if f.boom {
+		return nil, errors.New("secret detail of the inside")
+	}
+	return []v1.Resource{{Name: "shop", Protocol: "postgres", User: s.ID}}, nil
+}
+
+type fakeApprovals struct{ *fake }
+
+func (f fakeApprovals) List(_ context.Context, _ *Caller, state string) ([]v1.Request, error) {
+	var out []v1.Request
+	for _, r := range f.requests {
+		if state == "" || r.State == state {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (f fakeApprovals) Show(_ context.Context, c *Caller, id string) (v1.Request, error) {
+	r, ok := f.requests[id]
+	if !ok {
+		return r, wrap(ErrNotFound, "no request %s", id)
+	}
+	return r, nil
+}
+
+func (f fakeApprovals) Vote(_ context.Context, c *Caller, id string, approve bool, reason string) (v1.Request, error) {
+	r, ok := f.requests[id]
+	switch {
+	case !ok:
+		return r, wrap(ErrNotFound, "no request %s", id)
+	case r.Requester == c.Subject.ID:
+		return r, wrap(ErrForbidden, "nobody approves their own request")
+	case r.State != "pending":
+		return r, wrap(ErrConflict, "it is already %s", r.State)
+	}
+	f.voted = append(f.voted, fmt.Sprintf("%s %v by %s: %s", id, approve, c.Subject.ID, reason))
+	r.State = "approved"
+	return r, nil
+}
+
+type fakeSessions struct{ *fake }
+
+func (f fakeSessions) List(_ context.Context, past bool, see func(*access.Subject) bool) ([]v1.Session, error) {
+	var out []v1.Session
+	for id, s := range f.sessions {
+		if see(&s) {
+			out = append(out, v1.Session{ID: id, Subject: s.ID, Live: true})
+		}
+	}
+	return out, nil
+}
+
+func (f fakeSessions) Get(_ context.Context, id string) (v1.Session, access.Subject, error) {
+	s, ok := f.sessions[id]
+	if !ok {
+		return v1.Session{}, s, ErrNotFound
+	}
+	return v1.Session{ID: id, Subject: s.ID, Live: true}, s, nil
+}
+
+func (f fakeSessions) Kill(_ context.Context, id string, by access.Subject) error {
+	if id == "ended" {
+		return ErrConflict
+	}
+	f.killed = append(f.killed, id+" by "+by.ID)
+	return nil
+}
+
+func (f fakeSessions) Recording(_ context.Context, id string) (io.ReadCloser, error) {
+	if id == "silent" {
+		return nil, ErrNotFound
+	}
+	return io.NopCloser(strings.NewReader("recording of " + id)), nil
+}
+
+type fakeAudit struct{ *fake }
+
+func (f fakeAudit) Search(_ context.Context, q AuditFilter, yield func([]byte, *access.Event) error) error {
+	for _, e := range f.events {
+		if q.ID != "" && e.ID != q.ID || q.Ref != "" && e.Ref != q.Ref || q.Subject != "" && e.Subject.ID != q.Subject {
+			continue
+		}
+		if err := yield([]byte(`{"id":"`+e.ID+`"}`), e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f fakeAudit) Tail(ctx context.Context, q AuditFilter, yield func([]byte, *access.Event) error) error {
+	return f.Search(ctx, q, yield)
+}
+
+func (f fakeAudit) Record(_ context.Context, e *access.Event) error {
+	if f.journal != nil {
+		return f.journal
+	}
+	f.recorded = append(f.recorded, e)
+	return nil
+}
+
+func (f fakeAudit) Checkpoint(context.Context) (v1.Checkpoint, error) {
+	return v1.Checkpoint{Note: "note\n", Key: "sluice+abc", Size: 7}, nil
+}
+
+func (f fakeAudit) Verify(context.Context) (v1.Report, error) {
+	return v1.Report{OK: true, Entries: 7}, nil
+}
+
+func (f *fake) Can(_ context.Context, q v1.Question) ([]v1.Verdict, error) {
+	f.asked = append(f.asked, q)
+	return f.verdicts, nil
+}
+
+func (f *fake) Checks() map[string]string { return f.checks }
+
+func (f *fake) config() Config {
+	n := 0
+	return Config{
+		Identity: f, Tokens: fakeTokens{f}, Resources: fakeResources{f}, Approvals: fakeApprovals{f}, Sessions: fakeSessions{f},
+		Audit: fakeAudit{f}, Policy: f, Health: f,
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "sluice_sessions 0\n") }),
+		Log:     slog.New(slog.DiscardHandler), Now: func() time.Time { return noon },
+		NewID: func() string { n++; return fmt.Sprintf("id-%d", n) }, Version: "test",
+	}
+}
+
+func serve(t *testing.T, f *fake) *API {
+	t.Helper()
+	a, err := New(f.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// req is one request of a test.
+type req struct {
+	method, path, who, body string
+	header                  map[string]string
+}
+
+func (a *API) do(r req) *httptest.ResponseRecorder {
+	h := httptest.NewRequest(r.method, r.path, strings.NewReader(r.body))
+	if r.who != "" {
+		h.Header.Set("Authorization", "Bearer "+r.who)
+	}
+	if r.body != "" {
+		h.Header.Set("Content-Type", "application/json")
+	}
+	for k, v := range r.header {
+		h.Header.Set(k, v)
+	}
+	w := &deadlines{httptest.NewRecorder()}
+	a.ServeHTTP(w, h)
+	return w.ResponseRecorder
+}
+
+// deadlines lets a recorder take deadlines as a connection does.
+type deadlines struct{ *httptest.ResponseRecorder }
+
+func (*deadlines) SetReadDeadline(time.Time) error  { return nil }
+func (*deadlines) SetWriteDeadline(time.Time) error { return nil }
+
+func problemOf(t *testing.T, w *httptest.ResponseRecorder) v1.Problem {
+	t.Helper()
+	if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
+		t.Fatalf("content type %q: %s", got, w.Body)
+	}
+	var p v1.Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != w.Code {
+		t.Fatalf("problem says %d, answer %d", p.Status, w.Code)
+	}
+	return p
+}
+
+func TestEveryRouteNeedsACredential(t *testing.T) {
+	a := serve(t, newFake())
+	for _, r := range a.routes() {
+		path := strings.NewReplacer("{id}", "x", "{$}", "").Replace(r.path)
+		for _, who := range []string{"", "stranger", "nobody"} {
+			w := a.do(req{method: r.method, path: path, who: who, body: bodyFor(r)})
+			if (w.Code != http.StatusUnauthorized) != r.open {
+				t.Errorf("%s %s as %q: %d, open %v", r.method, path, who, w.Code, r.open)
+			}
+			if !r.open && w.Header().Get("WWW-Authenticate") == "" {
+				t.Errorf("%s %s: no challenge", r.method, path)
+			}
+		}
+	}
+}
+
+func bodyFor(r route) string {
+	if r.body == nil {
+		return ""
+	}
+	return "{}"
+}
+
+func TestStatus(t *testing.T) {
+	tests := []struct {
+		name   string
+		req    req
+		status int
+		reason string
+	}{
+		{"throttled", req{method: "GET", path: "/api/v1/whoami", who: "slow"}, 429, "too_many"},
+		{"unknown path", req{method: "GET", path: "/api/v1/nothing", who: "alice"}, 404, "not_found"},
+		{"wrong method", req{method: "DELETE", path: "/api/v1/whoami", who: "alice"}, 404, "not_found"},
+		{"others' tokens", req{method: "GET", path: "/api/v1/tokens?all=true", who: "alice"}, 403, "forbidden"},
+		{"auditors' view of tokens", req{method: "GET", path: "/api/v1/tokens?all=true", who: "audit"}, 403, "forbidden"},
+		{"revoke of another's", req{method: "DELETE", path: "/api/v1/tokens/tok-b", who: "alice"}, 404, "not_found"},
+		{"revoke of own", req{method: "DELETE", path: "/api/v1/tokens/tok-a", who: "alice"}, 200, ""},
+		{"revoke by admin", req{method: "DELETE", path: "/api/v1/tokens/tok-b", who: "root"}, 200, ""},
+		{"bad ttl", req{method: "POST", path: "/api/v1/tokens", who: "alice", body: `{"ttl":"soon"}`}, 400, "invalid"},
+		{"negative ttl", req{method: "POST", path: "/api/v1/tokens", who: "alice", body: `{"ttl":"-1h"}`}, 400, "invalid"},
+		{"unknown field", req{method: "POST", path: "/api/v1/tokens", who: "alice", body: `{"user":"root"}`}, 400, "invalid"},
+		{"two values", req{method: "POST", path: "/api/v1/tokens", who: "alice", body: `{}{}`}, 400, "invalid"},
+		{"not JSON", req{method: "POST", path: "/api/v1/tokens", who: "alice", body: `{}`, header: map[string]string{"Content-Type": "text/plain"}}, 415, "media_type"},
+		{"a form of another site", req{method: "POST", path: "/api/v1/tokens", who: "alice", body: `{}`, header: map[string]string{"Sec-Fetch-Site": "cross-site"}}, 403, "forbidden"},
+		{"kill from another site", req{method: "POST", path: "/api/v1/sessions/s-alice/kill", who: "alice", header: map[string]string{"Origin": "https://evil.test"}}, 403, "forbidden"},
+		{"unknown state", req{method: "GET", path: "/api/v1/requests?state=lost", who: "alice"}, 400, "invalid"},
+		{"own request", req{method: "POST", path: "/api/v1/requests/r1/approve", who: "alice", body: `{}`}, 403, "forbidden"},
+		{"own request by an admin is refused by the engine", req{method: "POST", path: "/api/v1/requests/r-root/approve", who: "root", body: `{}`}, 403, "forbidden"},
+		{"answered request", req{method: "POST", path: "/api/v1/requests/r2/reject", who: "bob", body: `{}`}, 409, "conflict"},
+		{"another's session", req{method: "GET", path: "/api/v1/sessions/s-alice", who: "bob"}, 404, "not_found"},
+		{"own session", req{method: "GET", path: "/api/v1/sessions/s-alice", who: "alice"}, 200, ""},
+		{"an agent's session, by its owner", req{method: "GET", path: "/api/v1/sessions/s-agent", who: "alice"}, 200, ""},
+		{"an agent's session, by another", req{method: "GET", path: "/api/v1/sessions/s-agent", who: "bob"}, 404, "not_found"},
+		{"kill of another's", req{method: "POST", path: "/api/v1/sessions/s-alice/kill", who: "bob"}, 404, "not_found"},
+		{"kill by an auditor", req{method: "POST", path: "/api/v1/sessions/s-alice/kill", who: "audit"}, 403, "forbidden"},
+		{"kill by an admin", req{method: "POST", path: "/api/v1/sessions/s-alice/kill", who: "root"}, 200, ""},
+		{"kill of own", req{method: "POST", path: "/api/v1/sessions/s-alice/kill", who: "alice"}, 200, ""},
+		{"kill of what ended", req{method: "POST", path: "/api/v1/sessions/ended/kill", who: "root"}, 409, "conflict"},
+		{"another's recording", req{method: "GET", path: "/api/v1/sessions/s-alice/recording", who: "bob"}, 404, "not_found"},
+		{"no recording", req{method: "GET", path: "/api/v1/sessions/silent/recording", who: "root"}, 404, "not_found"},
+		{"verify", req{method: "POST", path: "/api/v1/audit/verify", who: "alice"}, 403, "forbidden"},
+		{"verify by an auditor", req{method: "POST", path: "/api/v1/audit/verify", who: "audit"}, 200, ""},
+		{"can about another", req{method: "POST", path: "/api/v1/can", who: "alice", body: `{"subject":"bob","resource":"shop","command":"select 1"}`}, 403, "forbidden"},
+		{"bad limit", req{method: "GET", path: "/api/v1/audit?limit=-1", who: "alice"}, 400, "invalid"},
+		{"bad since", req{method: "GET", path: "/api/v1/audit?since=yesterday", who: "alice"}, 400, "invalid"},
+		{"another's decision", req{method: "GET", path: "/api/v1/decisions/d-alice", who: "bob"}, 404, "not_found"},
+		{"an event that is no decision", req{method: "GET", path: "/api/v1/decisions/o-alice", who: "alice"}, 404, "not_found"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := serve(t, populated()).do(tt.req)
+			if w.Code != tt.status {
+				t.Fatalf("status %d, want %d: %s", w.Code, tt.status, w.Body)
+			}
+			if tt.reason != "" && problemOf(t, w).Reason != tt.reason {
+				t.Errorf("problem %s, want reason %s", w.Body, tt.reason)
+			}
+		})
+	}
+}
+
+func populated() *fake {
+	f := newFake()
+	f.tokens = []v1.Token{{ID: "tok-a", User: "alice"}, {ID: "tok-b", User: "bob"}}
+	f.requests["r1"] = v1.Request{ID: "r1", State: "pending", Requester: "alice"}
+	f.requests["r2"] = v1.Request{ID: "r2", State: "rejected", Requester: "alice"}
+	f.requests["r-root"] = v1.Request{ID: "r-root", State: "pending", Requester: "root"}
+	agent := person("bot")
+	agent.Kind, agent.Owner = access.Agent, "alice"
+	f.sessions["s-alice"], f.sessions["s-bob"], f.sessions["s-agent"] = person("alice"), person("bob"), agent
+	f.sessions["ended"], f.sessions["silent"] = person("bob"), person("bob")
+	f.events = story()
+	return f
+}
+
+// story is a decision of alice's with its outcome, and one of bob's.
+func story() []*access.Event {
+	alice, bob := person("alice"), person("bob")
+	decision := &access.Decision{ID: "d-alice", Effect: access.Allow, Policy: "abcd", Message: "for you", Reasons: []access.Reason{
+		{Policy: "p", Rule: "engineers", Effect: "allow", File: "p.yaml", Line: 7, Because: "now = 12:00", Message: "go on"},
+		{Policy: "p", Rule: "weaker", Effect: "allow", Lost: true}},
+		Would: []access.Reason{{Policy: "p", Rule: "watch", Effect: "deny"}},
+		Obligations: []access.Obligation{access.Mask{Column: access.ColumnID{Schema: "public", Table: "customers", Column: "email"}, With: "partial", Rule: "p/mask"},
+			access.Limit{Rows: 10, AffectedRows: 5, Rule: "p/limit"}}}
+	action := &access.Action{Verb: access.VerbUpdate, Op: "UPDATE", Text: "ALTER ROLE x PASSWORD 'hidden'", Shown: "ALTER ROLE x PASSWORD [redacted]", Confidence: access.Exact,
+		Objects: []access.Object{{Kind: access.KindTable, Schema: "public", Name: "customers"}, {Kind: access.KindTable, Schema: "pg_catalog", Name: "pg_class", System: true}}}
+	return []*access.Event{
+		{ID: "d-alice", Time: noon, Type: access.ActionDecided, Subject: &alice, Resource: &access.Resource{Name: "shop", Database: "orders"},
+			Client: &access.Client{Address: "127.0.0.1:9"}, Action: action, Decision: decision, Reason: "ticket 7"},
+		{ID: "o-alice", Ref: "d-alice", Type: access.ActionCompleted, Subject: &alice, Outcome: &access.Outcome{Rows: 3, Masked: 2, Duration: 1500}},
+		{ID: "d-bob", Time: noon, Type: access.ActionDecided, Subject: &bob, Decision: &access.Decision{}, Action: &access.Action{}},
+	}
+}
+
+func TestExplainTellsOwnersLessThanAuditors(t *testing.T) {
+	for _, tt := range []struct {
+		who  string
+		full bool
+	}{{"alice", false}, {"root", true}, {"audit", true}} {
+		f := populated()
+		w := serve(t, f).do(req{method: "GET", path: "/api/v1/decisions/d-alice", who: tt.who})
+		var d v1.Decision
+		if err := json.Unmarshal(w.Body.Bytes(), &d); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(w.Body.String(), "hidden") {
+			t.Errorf("%s: a secret of the text is shown", tt.who)
+		}
+		if d.Rule != "p/engineers" || d.Effect != "allow" || d.Message != "for you" || d.Resource != "shop/orders" || d.Why != "ticket 7" {
+			t.Errorf("%s: %+v", tt.who, d)
+		}
+		if d.Outcome == nil || d.Outcome.State != "done" || d.Outcome.Masked != 2 {
+			t.Errorf("%s: outcome %+v", tt.who, d.Outcome)
+		}
+		if len(d.Objects) != 1 || d.Objects[0] != "public.customers" {
+			t.Errorf("%s: objects %v", tt.who, d.Objects)
+		}
+		if got := strings.Join(d.Obligations, "; "); got != "mask public.customers.email with partial (p/mask); limit 10 rows, 5 affected rows (p/limit)" {
+			t.Errorf("%s: obligations %s", tt.who, got)
+		}
+		if tt.full != (len(d.Would) == 1 && d.Policy != "" && len(d.Reasons) == 2 && d.Reasons[0].File == "p.yaml" && d.Reasons[0].Because != "") {
+			t.Errorf("%s: reasons %+v, would %+v", tt.who, d.Reasons, d.Would)
+		}
+		if tt.full != (len(f.recorded) == 1 && f.recorded[0].Type == access.AuditRead) {
+			t.Errorf("%s: %d events of reading", tt.who, len(f.recorded))
+		}
+	}
+}
+
+func TestReadingOthersIsRecordedFirst(t *testing.T) {
+	paths := []string{"/api/v1/audit", "/api/v1/audit/tail", "/api/v1/sessions/s-bob/recording", "/api/v1/decisions/d-alice"}
+	for _, path := range paths {
+		f := populated()
+		w := serve(t, f).do(req{method: "GET", path: path, who: "audit"})
+		if w.Code != 200 || len(f.recorded) != 1 {
+			t.Errorf("%s: status %d, %d events", path, w.Code, len(f.recorded))
+		}
+		f = populated()
+		f.journal = errors.New("disk gone")
+		w = serve(t, f).do(req{method: "GET", path: path, who: "audit"})
+		if w.Code != 500 || strings.Contains(w.Body.String(), "recording of") || strings.Contains(w.Body.String(), "d-alice") {
+			t.Errorf("%s without a journal: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestSearchShowsOwnEventsOnly(t *testing.T) {
+	a := serve(t, populated())
+	for query, want := range map[string]string{
+		"":             "{\"id\":\"d-alice\"}\n{\"id\":\"o-alice\"}\n",
+		"?subject=bob": "",
+		"?id=d-bob":    "",
+	} {
+		w := a.do(req{method: "GET", path: "/api/v1/audit" + query, who: "alice"})
+		if w.Body.String() != want {
+			t.Errorf("%q: %q", query, w.Body)
+		}
+	}
+	if w := a.do(req{method: "GET", path: "/api/v1/audit", who: "audit"}); strings.Count(w.Body.String(), "\n") != 3 {
+		t.Errorf("auditor: %q", w.Body)
+	}
+}
+
+func TestSessionsListOwnOnly(t *testing.T) {
+	for who, want := range map[string]int{"alice": 2, "bob": 3, "root": 5, "audit": 5} {
+		w := serve(t, populated()).do(req{method: "GET", path: "/api/v1/sessions", who: who})
+		var list []v1.Session
+		if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list) != want {
+			t.Errorf("%s: %v, %d sessions, want %d", who, err, len(list), want)
+		}
+	}
+}
+
+func TestInternalErrorsSayNothing(t *testing.T) {
+	f := newFake()
+	f.boom = true
+	var log bytes.Buffer
+	c := f.config()
+	c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	a, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := a.do(req{method: "GET", path: "/api/v1/resources", who: "alice"})
+	p := problemOf(t, w)
+	if p.Status != 500 || strings.Contains(w.Body.String(), "inside") || p.Trace == "" {
+		t.Errorf("answer %s", w.Body)
+	}
+	if !strings.Contains(log.String(), p.Trace) || !strings.Contains(log.String(), "inside") {
+		t.Errorf("log %s", &log)
+	}
+}
+
+func TestPanicCostsOneRequest(t *testing.T) {
+	a := serve(t, newFake())
+	h := a.serve(route{open: true, path: "/x", handle: func(*call) error { panic("oops") }})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/x", nil))
+	if w.Code != 500 || strings.Contains(w.Body.String(), "oops") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if len(a.inFlight) != 0 {
+		t.Error("the panic kept its place")
+	}
+}
+
+func TestBusyIsRefused(t *testing.T) {
+	a := serve(t, newFake())
+	for range maxInFlight {
+		a.inFlight <- struct{}{}
+	}
+	if w := a.do(req{method: "GET", path: "/api/v1/whoami", who: "alice"}); problemOf(t, w).Reason != "unavailable" {
+		t.Errorf("%s", w.Body)
+	}
+}
+
+func TestBodyLimit(t *testing.T) {
+	a := serve(t, newFake())
+	body := `{"ttl":"` + strings.Repeat("x", maxBody) + `"}`
+	if w := a.do(req{method: "POST", path: "/api/v1/tokens", who: "alice", body: body}); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestReady(t *testing.T) {
+	f := newFake()
+	a := serve(t, f)
+	if w := a.do(req{method: "GET", path: "/readyz"}); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	f.checks = map[string]string{"journal": "poisoned: write: no space"}
+	if w := a.do(req{method: "GET", path: "/readyz"}); w.Code != 503 || !strings.Contains(w.Body.String(), "poisoned") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := a.do(req{method: "GET", path: "/healthz"}); w.Code != 200 {
+		t.Errorf("the process is alive: %d", w.Code)
+	}
+}
+
+func TestIncompleteConfiguration(t *testing.T) {
+	c := newFake().config()
+	c.Identity = nil
+	if _, err := New(c); err == nil {
+		t.Error("an API without identity was built")
+	}
+}
+
+func TestCanForSelf(t *testing.T) {
+	f := newFake()
+	f.verdicts = []v1.Verdict{{Effect: "deny", Reasons: []v1.Reason{{Rule: "p/r", File: "p.yaml", Line: 3}}, Would: []v1.Reason{{Rule: "p/w"}}}}
+	a := serve(t, f)
+	w := a.do(req{method: "POST", path: "/api/v1/can", who: "alice", body: `{"subject":"","resource":"shop","command":"select 1"}`})
+	if w.Code != 200 || f.asked[0].Subject != "alice" || strings.Contains(w.Body.String(), "p.yaml") || strings.Contains(w.Body.String(), "p/w") {
+		t.Errorf("%d %s %+v", w.Code, w.Body, f.asked)
+	}
+	f.verdicts[0].Reasons[0].File = "p.yaml"
+	w = a.do(req{method: "POST", path: "/api/v1/can", who: "root", body: `{"subject":"alice","resource":"shop","command":"select 1"}`})
+	if !strings.Contains(w.Body.String(), "p.yaml") {
+		t.Errorf("an administrator is not told where the rule stands: %s", w.Body)
+	}
+}
