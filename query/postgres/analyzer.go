@@ -33,5 +33,3 @@ func (a *Analyzer) Analyze(ctx context.Context, subject, text string, env *Env) 
 func (a *Analyzer) Canonical(ctx context.Context, subject string, s *Statement) (string, error) {
 	panic("being written")
 }
-
-func literalSpans(text string) []Span { return nil }
