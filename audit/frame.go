@@ -8,7 +8,7 @@ import (
 )
 
 // The layout of a frame, little-endian. Frames begin at multiples of
-// frameAlign; the bytes between the body's end and the next frame are zero.
+// FrameAlign; the bytes between the body's end and the next frame are zero.
 //
 //	 0  magic    4
 //	 4  crc      4  CRC-32C of everything from offset 8 to the end of the body
@@ -26,7 +26,6 @@ import (
 const (
 	frameMagic  = 0x31_4c_4a_53 // "SJL1"
 	frameHead   = 80
-	frameAlign  = 8
 	frameKind   = 1
 	flagErased  = 1
 	offCRC      = 4
@@ -40,13 +39,19 @@ const (
 	offSalt     = 64
 	saltSize    = 16
 	minBody     = HashSize - saltSize // room for the hash that replaces an erased body
-	maxBack     = 1<<16 - 1
-	maxFrame    = frameHead + MaxBody + frameAlign
+	maxBack     = MaxBatch - 1
+	maxFrame    = frameHead + MaxBody + FrameAlign
 	frameHashed = 1 + 4 + 8 + 8 // kind, length, seq, time
 )
 
+// MaxBatch is how many frames may be written at once.
+const MaxBatch = 1 << 16
+
+// FrameAlign is the size that frames are multiples of.
+const FrameAlign = 8
+
 // FrameSize returns how many bytes a record with a body of n bytes occupies.
-func FrameSize(n int) int { return (frameHead + n + frameAlign - 1) &^ (frameAlign - 1) }
+func FrameSize(n int) int { return (frameHead + n + FrameAlign - 1) &^ (FrameAlign - 1) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -109,7 +114,7 @@ func Seal(b []byte, back int, head Hash) (leaf, chain Hash) {
 	n := int(binary.LittleEndian.Uint32(b[offLength:]))
 	binary.LittleEndian.PutUint16(b[offBack:], uint16(min(back, maxBack)))
 	leaf = leafHash(b, (*Hash)(b[offChain:]))
-	chain = chainHash(head, leaf)
+	chain = Chain(head, leaf)
 	copy(b[offChain:], chain[:])
 	binary.LittleEndian.PutUint32(b[offCRC:], checksum(b[:frameHead+n]))
 	return leaf, chain

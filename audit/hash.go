@@ -29,8 +29,8 @@ func leafHash(frame []byte, body *Hash) Hash {
 	return sha256.Sum256(b[:])
 }
 
-// chainHash continues the chain.
-func chainHash(prev, leaf Hash) Hash {
+// Chain continues the chain: SHA-256(prev || leaf).
+func Chain(prev, leaf Hash) Hash {
 	var b [2 * HashSize]byte
 	copy(b[:], prev[:])
 	copy(b[HashSize:], leaf[:])

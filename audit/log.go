@@ -37,6 +37,13 @@ func (r *Record) Event() (access.Event, error) {
 	return ParseEvent(r.JSON)
 }
 
+// Leaf returns the record's leaf hash.
+func (r *Record) Leaf() Hash { return r.frame.Leaf() }
+
+// EraseFrame returns the frame that takes the record's place when it is
+// erased; see [Frame.Erase].
+func (r *Record) EraseFrame() []byte { return r.frame.Erase() }
+
 // A Log reads a journal folder. It may be read while it is being written.
 type Log struct {
 	fsys fs.FS
