@@ -23,7 +23,7 @@ type Watcher struct {
 // NewWatcher watches the files of c, which was loaded from path.
 func NewWatcher(path string, c *Config) *Watcher {
 	w := &Watcher{path: path, files: c.Files}
-	w.stats, w.sum = w.look(), w.hash()
+	w.stats, w.sum = w.look(), hash(w.all())
 	return w
 }
 
@@ -35,19 +35,28 @@ func (w *Watcher) Check() (c *Config, problems []strictyaml.Problem, changed boo
 	if stats == w.stats {
 		return nil, nil, false
 	}
-	// Hashed before it is loaded: a file written in between is noticed next time.
-	sum := w.hash()
 	w.stats = stats
+	files := w.all()
+	sum := hash(files) // before the load: what is written during it is noticed next time
 	if sum == w.sum {
 		return nil, nil, false
 	}
 	w.sum = sum
 	c, problems = Load(w.path)
 	if c != nil {
-		w.files = c.Files
-		w.stats, w.sum = "", w.hash() // the new list of files; compared in full next time
+		w.adopt(c.Files, files, sum)
 	}
 	return c, problems, true
+}
+
+// adopt goes over to the files of a new configuration. If those it was loaded
+// from changed meanwhile, the next Check loads again.
+func (w *Watcher) adopt(files, loaded []string, sum [sha256.Size]byte) {
+	w.files = files
+	w.stats, w.sum = "", hash(w.all())
+	if hash(loaded) != sum {
+		w.sum = [sha256.Size]byte{}
+	}
 }
 
 // all lists what to look at: what the path holds now, and what the last good
@@ -77,9 +86,9 @@ func (w *Watcher) look() string {
 	return string(h.Sum(nil))
 }
 
-func (w *Watcher) hash() (sum [sha256.Size]byte) {
+func hash(files []string) [sha256.Size]byte {
 	h := sha256.New()
-	for _, name := range w.all() {
+	for _, name := range files {
 		fmt.Fprintf(h, "%q ", name)
 		if f, err := os.Open(name); err == nil {
 			_, err := io.Copy(h, io.LimitReader(f, strictyaml.MaxFile+1))
