@@ -141,12 +141,12 @@ func (a *API) serve(rt route) http.Handler {
 // mux's own plain text would not be problem+json.
 func (a *API) unknown(w http.ResponseWriter, r *http.Request) {
 	c := &call{Request: r, w: w, api: a}
-	c.fail(wrap(ErrNotFound, "there is nothing at %s %s; the API is described at /api/v1/openapi.json", r.Method, clip(r.URL.Path, 200)))
+	c.fail(Errorf(ErrNotFound, "there is nothing at %s %s; the API is described at /api/v1/openapi.json", r.Method, clip(r.URL.Path, 200)))
 }
 
 func (a *API) crossOrigin(w http.ResponseWriter, r *http.Request) {
 	c := &call{Request: r, w: w, api: a}
-	c.fail(wrap(ErrForbidden, "a page of another origin may not do this"))
+	c.fail(Errorf(ErrForbidden, "a page of another origin may not do this"))
 }
 
 // event starts an audit event about the caller.

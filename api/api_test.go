@@ -110,7 +110,7 @@ func (f fakeApprovals) List(_ context.Context, _ *Caller, state string) ([]v1.Re
 func (f fakeApprovals) Show(_ context.Context, c *Caller, id string) (v1.Request, error) {
 	r, ok := f.requests[id]
 	if !ok {
-		return r, wrap(ErrNotFound, "no request %s", id)
+		return r, Errorf(ErrNotFound, "no request %s", id)
 	}
 	return r, nil
 }
@@ -119,11 +119,11 @@ func (f fakeApprovals) Vote(_ context.Context, c *Caller, id string, approve boo
 	r, ok := f.requests[id]
 	switch {
 	case !ok:
-		return r, wrap(ErrNotFound, "no request %s", id)
+		return r, Errorf(ErrNotFound, "no request %s", id)
 	case r.Requester == c.Subject.ID:
-		return r, wrap(ErrForbidden, "nobody approves their own request")
+		return r, Errorf(ErrForbidden, "nobody approves their own request")
 	case r.State != "pending":
-		return r, wrap(ErrConflict, "it is already %s", r.State)
+		return r, Errorf(ErrConflict, "it is already %s", r.State)
 	}
 	f.voted = append(f.voted, fmt.Sprintf("%s %v by %s: %s", id, approve, c.Subject.ID, reason))
 	r.State = "approved"

@@ -32,7 +32,7 @@ func (c *call) filter() (AuditFilter, error) {
 	}
 	if s := q.Get("limit"); s != "" {
 		if f.Limit, err = strconv.Atoi(s); err != nil || f.Limit < 0 {
-			return f, wrap(ErrInvalid, "limit must be a number; 0 means all")
+			return f, Errorf(ErrInvalid, "limit must be a number; 0 means all")
 		}
 	}
 	if !c.caller.SeesAll() && f.Subject == "" {
@@ -49,7 +49,7 @@ func (c *call) moment(q url.Values, name string) (time.Time, error) {
 	}
 	t, err := ParseMoment(s, c.api.Now())
 	if err != nil {
-		return t, wrap(ErrInvalid, "%s: %s", name, err)
+		return t, Errorf(ErrInvalid, "%s: %s", name, err)
 	}
 	return t, nil
 }
@@ -177,7 +177,7 @@ func (a *API) auditKey(c *call) error {
 
 func (a *API) verifyAudit(c *call) error {
 	if !c.caller.SeesAll() {
-		return wrap(ErrForbidden, "only administrators and auditors verify the journal")
+		return Errorf(ErrForbidden, "only administrators and auditors verify the journal")
 	}
 	leave, err := a.search(c.Context())
 	if err != nil {
@@ -197,7 +197,7 @@ func (a *API) verifyAudit(c *call) error {
 
 func (a *API) explainDecision(c *call) error {
 	id := c.PathValue("id")
-	missing := hinted(wrap(ErrNotFound, "no decision %s", clip(id, 100)), "sluice audit search --type action.decided lists decisions")
+	missing := WithHint(Errorf(ErrNotFound, "no decision %s", clip(id, 100)), "sluice audit search --type action.decided lists decisions")
 	leave, err := a.search(c.Context())
 	if err != nil {
 		return err
@@ -240,9 +240,9 @@ func (a *API) related(ctx context.Context, decided *access.Event) ([]*access.Eve
 func sessionError(err error, id string) error {
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return hinted(wrap(ErrNotFound, "no session %s, or nothing of it was recorded", clip(id, 100)), "sluice session ls --all lists sessions")
+		return WithHint(Errorf(ErrNotFound, "no session %s, or nothing of it was recorded", clip(id, 100)), "sluice session ls --all lists sessions")
 	case errors.Is(err, ErrConflict):
-		return wrap(ErrConflict, "session %s has already ended", clip(id, 100))
+		return Errorf(ErrConflict, "session %s has already ended", clip(id, 100))
 	}
 	return err
 }

@@ -13,15 +13,15 @@ import (
 func (a *API) authenticate(r *http.Request) (Caller, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return Caller{}, hinted(wrap(ErrCredential, "a credential is needed"),
+		return Caller{}, WithHint(Errorf(ErrCredential, "a credential is needed"),
 			"send Authorization: Bearer TOKEN; the command line takes it from SLUICE_TOKEN, or SLUICE_USER and SLUICE_PASSWORD")
 	}
 	c, err := a.Identity.Authenticate(r.Context(), header, r.RemoteAddr)
 	switch {
 	case errors.Is(err, ErrTooMany):
-		return Caller{}, hinted(wrap(ErrTooMany, "too many failed attempts"), "wait a while before the next")
+		return Caller{}, WithHint(Errorf(ErrTooMany, "too many failed attempts"), "wait a while before the next")
 	case err != nil || c.Subject.Issuer == "" || c.Subject.ID == "":
-		return Caller{}, hinted(wrap(ErrCredential, "user name or credential not accepted"),
+		return Caller{}, WithHint(Errorf(ErrCredential, "user name or credential not accepted"),
 			"tokens live for a short time: sluice token prints a new one")
 	}
 	return c, nil

@@ -33,17 +33,18 @@ type shown struct {
 func (s shown) Unwrap() error { return s.error }
 func (s shown) Error() string { return s.text }
 
-// wrap gives kind a text for the caller.
-func wrap(kind error, format string, args ...any) error {
+// Errorf gives one of the package's errors a text for the caller, so nothing in
+// it may be secret.
+func Errorf(kind error, format string, args ...any) error {
 	return shown{error: kind, text: fmt.Sprintf(format, args...)}
 }
 
-// hinted adds what to do next.
-func hinted(err error, hint string) error {
+// WithHint adds what to do next.
+func WithHint(err error, hint string) error {
 	return shown{error: err, text: err.Error(), hint: hint}
 }
 
-var errBusy = hinted(wrap(ErrUnavailable, "too many requests at once"), "try again in a moment")
+var errBusy = WithHint(Errorf(ErrUnavailable, "too many requests at once"), "try again in a moment")
 
 // decode reads the JSON body: one value, no unknown fields, bounded.
 func (c *call) decode(v any) error {
@@ -56,7 +57,7 @@ func (c *call) decode(v any) error {
 		return badBody(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return wrap(ErrInvalid, "the body holds more than one JSON value")
+		return Errorf(ErrInvalid, "the body holds more than one JSON value")
 	}
 	return nil
 }
@@ -69,9 +70,9 @@ var (
 func badBody(err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return wrap(errLarge, "the body is larger than %d bytes", large.Limit)
+		return Errorf(errLarge, "the body is larger than %d bytes", large.Limit)
 	}
-	return wrap(ErrInvalid, "the body is not what this call takes: %s", strings.TrimPrefix(err.Error(), "json: "))
+	return Errorf(ErrInvalid, "the body is not what this call takes: %s", strings.TrimPrefix(err.Error(), "json: "))
 }
 
 // answer writes v as JSON with the route's status.

@@ -48,7 +48,7 @@ func (a *API) listTokens(c *call) error {
 	user := c.caller.Subject.ID
 	if c.flag("all") {
 		if !c.caller.Admin {
-			return wrap(ErrForbidden, "only administrators see everybody's tokens")
+			return Errorf(ErrForbidden, "only administrators see everybody's tokens")
 		}
 		user = ""
 	}
@@ -69,7 +69,7 @@ func (a *API) issueToken(c *call) error {
 	if ask.TTL != "" {
 		var err error
 		if ttl, err = time.ParseDuration(ask.TTL); err != nil || ttl <= 0 {
-			return wrap(ErrInvalid, "ttl %q is not a duration like 30m", clip(ask.TTL, 40))
+			return Errorf(ErrInvalid, "ttl %q is not a duration like 30m", clip(ask.TTL, 40))
 		}
 	}
 	t, err := a.Tokens.Issue(c.Context(), &c.caller, ttl)
@@ -101,7 +101,7 @@ func (a *API) revokeToken(c *call) error {
 		t.Revoked = true
 		return c.answer(t)
 	}
-	return hinted(wrap(ErrNotFound, "no live token %s", clip(id, 100)), "sluice token ls shows them")
+	return WithHint(Errorf(ErrNotFound, "no live token %s", clip(id, 100)), "sluice token ls shows them")
 }
 
 func (a *API) listRequests(c *call) error {
@@ -113,7 +113,7 @@ func (a *API) listRequests(c *call) error {
 		state = ""
 	case "pending", "approved", "rejected", "withdrawn", "expired", "used":
 	default:
-		return wrap(ErrInvalid, "there is no state %q", clip(state, 40))
+		return Errorf(ErrInvalid, "there is no state %q", clip(state, 40))
 	}
 	list, err := a.Approvals.List(c.Context(), &c.caller, state)
 	if err != nil {
@@ -139,7 +139,7 @@ func (a *API) vote(c *call, approve bool) error {
 		return err
 	}
 	if len(answer.Reason) > 4096 {
-		return wrap(ErrInvalid, "the reason is longer than 4096 bytes")
+		return Errorf(ErrInvalid, "the reason is longer than 4096 bytes")
 	}
 	r, err := a.Approvals.Vote(c.Context(), &c.caller, c.PathValue("id"), approve, answer.Reason)
 	if err != nil {
@@ -158,7 +158,7 @@ func (a *API) can(c *call) error {
 		q.Subject = me
 	}
 	if q.Subject != me && !c.caller.SeesAll() {
-		return hinted(wrap(ErrForbidden, "only administrators and auditors may ask about others"), "leave the subject out to ask about yourself")
+		return WithHint(Errorf(ErrForbidden, "only administrators and auditors may ask about others"), "leave the subject out to ask about yourself")
 	}
 	verdicts, err := a.Policy.Can(c.Context(), q)
 	if err != nil {

@@ -48,7 +48,7 @@ func (a *API) killSession(c *call) error {
 		return err
 	}
 	if !c.caller.Admin && !c.caller.Owns(&owner) {
-		return wrap(ErrForbidden, "only administrators end sessions of others")
+		return Errorf(ErrForbidden, "only administrators end sessions of others")
 	}
 	if err := a.Sessions.Kill(c.Context(), s.ID, c.caller.Subject); err != nil {
 		return sessionError(err, s.ID)
