@@ -77,6 +77,11 @@ type Action struct {
 	// same non-nil Origin differ in nothing but Args and Binding; caches may
 	// key on the pointer. Nil: do not cache.
 	Origin *Origin `json:"-"`
+
+	// Shape is like Origin, for actions that may also differ in the values of
+	// constants, and so in Text and Shown: nothing else about them differs. A
+	// cache may key on it for decisions that looked at neither. Nil: do not.
+	Shape *Origin `json:"-"`
 }
 
 // Visible returns the text that may be stored and shown.

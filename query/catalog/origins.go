@@ -171,51 +171,39 @@ func position(r *Relation, num int16) int {
 	return len(r.Columns)
 }
 
-// Below returns every relation that reading this one reaches through views, not
-// the relation itself, and whether everything on the way is known only to read.
-// The reason is empty if it is.
-func (s *Snapshot) Below(r *Relation) (reached []*Relation, why string) {
+// Reaches returns every other relation that a rule on it must see when this one
+// is used: what its definition reads if it is a view, and what it inherits from
+// or is a partition of, transitively, nearest first. The reason is empty if
+// every view on the way is known only to read.
+func (s *Snapshot) Reaches(r *Relation) (reached []*Relation, why string) {
 	seen := map[uint32]bool{r.OID: true}
 	todo := []*Relation{r}
-	for len(todo) > 0 {
-		v := todo[0]
-		todo = todo[1:]
-		if !v.IsView() || v.System {
-			continue
+	for ; len(todo) > 0; todo = todo[1:] {
+		next, reason := s.next(todo[0])
+		if why == "" {
+			why = reason
 		}
-		t := s.Trace(v)
-		if !t.Known && why == "" {
-			why = "view " + v.Schema + "." + v.Name + ": " + t.Why
-		}
-		for _, oid := range t.Reads {
-			below := s.byOID[oid]
-			if seen[oid] || below == nil {
+		for _, oid := range next {
+			n := s.byOID[oid]
+			if n == nil || seen[oid] {
 				continue
 			}
 			seen[oid] = true
-			reached = append(reached, below)
-			todo = append(todo, below)
+			reached = append(reached, n)
+			todo = append(todo, n)
 		}
 	}
 	return reached, why
 }
 
-// Ancestors returns what the relation inherits from or is a partition of,
-// transitively, nearest first.
-func (s *Snapshot) Ancestors(r *Relation) []*Relation {
-	var all []*Relation
-	seen := map[uint32]bool{r.OID: true}
-	todo := r.Parents
-	for len(todo) > 0 {
-		oid := todo[0]
-		todo = todo[1:]
-		p := s.byOID[oid]
-		if p == nil || seen[oid] {
-			continue
-		}
-		seen[oid] = true
-		all = append(all, p)
-		todo = append(todo[:len(todo):len(todo)], p.Parents...)
+// next is one step of Reaches.
+func (s *Snapshot) next(r *Relation) (next []uint32, why string) {
+	if !r.IsView() || r.System {
+		return r.Parents, ""
 	}
-	return all
+	t := s.Trace(r)
+	if !t.Known {
+		why = "view " + r.Schema + "." + r.Name + ": " + t.Why
+	}
+	return append(t.Reads[:len(t.Reads):len(t.Reads)], r.Parents...), why
 }

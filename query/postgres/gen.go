@@ -1,10 +1,12 @@
-// Command gen writes ../builtins.go: the names that every PostgreSQL has, read
+//go:build ignore
+
+// Gen writes builtins.go: the names that every PostgreSQL has, read
 // from a real server. Run it from query/postgres against the oldest release
 // whose names should be known:
 //
-//	DSN="host=... user=postgres" go run ./gen
+//	DSN="host=... user=postgres" go run gen.go
 //
-// What a name may do is decided by hand in ../classes.go, which wins over what
+// What a name may do is decided by hand in classes.go, which wins over what
 // the server says of a function's volatility.
 package main
 
