@@ -91,9 +91,10 @@ var rules = map[string]rule{
 	"internal/testsummary": {pure: true, why: "counts tests"},
 	"scripts/testsummary":  {may: []string{"internal/testsummary"}, why: "the last line of make test"},
 	"bench":                {may: []string{"internal/pgserver"}, why: "measures the binary from outside: nothing of the product, or it would measure itself"},
-	"demo":                 {may: []string{"internal/pgserver"}, why: "starts the binary as a user would"},
-	"e2e":                  {may: []string{"internal/pgserver"}, why: "uses the binary as a user would"},
-	"e2e/crash":            {may: []string{"internal/pgserver"}, why: "kills the binary and looks at what is left"},
+	"demo":                 {may: []string{"demo/stage"}, why: "starts the binary as a user would"},
+	"demo/stage":           {may: []string{"internal/pgserver"}, why: "binary, server and sample data together, for demo and e2e"},
+	"e2e":                  {may: []string{"demo/stage", "internal/pgserver"}, why: "uses the binary as a user would"},
+	"e2e/crash":            {may: []string{"demo/stage", "internal/pgserver"}, why: "kills the binary and looks at what is left"},
 	"suites":               {may: []string{"internal/pgserver", "internal/testsummary", "suites/relay"}, why: "other people's tests against the binary"},
 	"suites/relay":         {why: "cuts a byte stream into small pieces"},
 }

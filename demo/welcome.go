@@ -1,0 +1,44 @@
+package main
+
+import (
+	"strings"
+
+	"sluice/demo/stage"
+)
+
+// welcome is what a newcomer reads first: things to type, and what to expect.
+func welcome(s *stage.Stage) string {
+	_, port, _ := strings.Cut(s.Gateway, ":")
+	return strings.NewReplacer("PORT", port, "WEB", s.Web).Replace(`
+Sluice stands before the database "shop". Everybody's password is "demo".
+
+In another terminal:
+
+  export PGPASSWORD=demo PGHOST=127.0.0.1 PGPORT=PORT
+  psql -U alice shop
+
+and there, as alice the engineer:
+
+  SELECT name, email, card FROM customers LIMIT 3;   -- masked
+  DELETE FROM orders;                                -- denied: no WHERE
+  SELECT * FROM finance.salaries;                    -- denied: not hers to see
+  UPDATE orders SET status = 'paid' WHERE id = 7;    -- waits for a DBA
+
+While the last one waits, in a third terminal, as bob the DBA:
+
+  export SLUICE_USER=bob SLUICE_PASSWORD=demo SLUICE_GATEWAY=http://WEB
+  bin/sluice request ls
+  bin/sluice request approve ID
+
+  psql -U carol shop    sees real addresses (support lead)
+  psql -U dave shop     sees finance
+  psql -U bob shop      may TRUNCATE carts: a rule in monitor mode takes note
+
+  bin/sluice audit search --effect deny    what was refused
+  bin/sluice why DECISION-ID               which rule, and why
+
+Web: http://WEB     Rules: demo/config/policies.yaml (edit them while this runs)
+Ctrl+C stops everything.
+
+`)
+}
