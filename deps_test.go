@@ -176,10 +176,23 @@ func sources(t *testing.T) (all []source) {
 		}
 		fset := token.NewFileSet()
 		tree, err := parser.ParseFile(fset, name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		all = append(all, source{path.Dir(name), name, tree, fset})
+		if err == nil && !generator(tree) {
+			all = append(all, source{path.Dir(name), name, tree, fset})
+		}
 		return err
 	})
 	return all
+}
+
+// generator reports whether a file is a program of its own, run by hand and no
+// part of the package beside it.
+func generator(tree *ast.File) bool {
+	for _, group := range tree.Comments {
+		if group.Pos() < tree.Package && strings.HasPrefix(group.List[0].Text, "//go:build ignore") {
+			return true
+		}
+	}
+	return false
 }
 
 func (s source) imports(t *testing.T) (paths []string) {
