@@ -24,6 +24,9 @@ type metrics struct {
 	revision  *prometheus.GaugeVec
 	reloads   *prometheus.CounterVec
 	reloadOK  prometheus.Gauge
+
+	byType     map[access.EventType]prometheus.Counter
+	byProtocol map[string]*[3]prometheus.Counter // by effect
 }
 
 // gauges are read when somebody looks.
@@ -31,7 +34,7 @@ type gauges struct {
 	sessions, approvalsPending, indexLag, recordingDropped func() float64
 }
 
-func newMetrics(g gauges) *metrics {
+func newMetrics(g gauges, protocols []string) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry()}
 	m.decisions = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_decisions_total",
 		Help: "Actions decided, by protocol, effect and mode; mode=monitor counts what rules in monitor mode would have done."}, []string{"protocol", "effect", "mode"})
@@ -58,6 +61,7 @@ func newMetrics(g gauges) *metrics {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: gauge.help}, gauge.read))
 	}
 	m.reloadOK.Set(1)
+	m.resolve(protocols)
 	return m
 }
 
@@ -107,17 +111,42 @@ func (j measuredJournal) Wait(ctx context.Context, mark access.Mark) error {
 	return err
 }
 
+// count is on the path of every statement: no labels are hashed here.
 func (m *metrics) count(e *access.Event) {
-	m.events.WithLabelValues(string(e.Type)).Inc()
-	if e.Type != access.ActionDecided || e.Decision == nil {
+	if c := m.byType[e.Type]; c != nil {
+		c.Inc()
+	}
+	if e.Type != access.ActionDecided || e.Decision == nil || e.Resource == nil {
 		return
 	}
-	protocol := ""
-	if e.Resource != nil {
-		protocol = e.Resource.Protocol
+	effects := m.byProtocol[e.Resource.Protocol]
+	if effects == nil {
+		return
 	}
-	m.decisions.WithLabelValues(protocol, e.Decision.Effect.String(), "enforce").Inc()
+	effects[min(e.Decision.Effect, access.RequireApproval)].Inc()
 	for _, w := range e.Decision.Would {
-		m.decisions.WithLabelValues(protocol, w.Effect, "monitor").Inc()
+		m.decisions.WithLabelValues(e.Resource.Protocol, w.Effect, "monitor").Inc()
 	}
+}
+
+// resolve looks up the counters that count uses.
+func (m *metrics) resolve(protocols []string) {
+	m.byType = map[access.EventType]prometheus.Counter{}
+	for _, t := range eventTypes {
+		m.byType[t] = m.events.WithLabelValues(string(t))
+	}
+	m.byProtocol = map[string]*[3]prometheus.Counter{}
+	for _, p := range protocols {
+		var effects [3]prometheus.Counter
+		for e := access.Deny; e <= access.RequireApproval; e++ {
+			effects[e] = m.decisions.WithLabelValues(p, e.String(), "enforce")
+		}
+		m.byProtocol[p] = &effects
+	}
+}
+
+var eventTypes = []access.EventType{
+	access.SessionOpened, access.SessionRefused, access.SessionClosed, access.ActionDecided, access.ActionCompleted,
+	access.ApprovalRequested, access.ApprovalApproved, access.ApprovalRejected, access.ApprovalWithdrawn, access.ApprovalExpired, access.ApprovalUsed,
+	access.PolicyChanged, access.RecordingFailed, access.RecordingChunk, access.TokenIssued, access.TokenRevoked, access.AuditRead, access.GatewayStarted,
 }
