@@ -119,11 +119,14 @@ func (f *filler) prepare() error {
 		return nil
 	}
 	path := filepath.Join(f.dir, preparingName)
-	w, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	w, err := openFill(path)
 	if err != nil {
 		return fmt.Errorf("journal: prepare segment: %w", err)
 	}
 	err = f.fill(w)
+	if err == nil {
+		err = w.Sync()
+	}
 	if cerr := w.Close(); err == nil {
 		err = cerr
 	}
@@ -137,16 +140,17 @@ func (f *filler) prepare() error {
 }
 
 func (f *filler) fill(w *os.File) error {
-	zeros := make([]byte, min(fillStep, f.size))
+	zeros, release, err := aligned(int(min(fillStep, f.size)))
+	if err != nil {
+		return err
+	}
+	defer release()
 	for off := int64(0); off < f.size; off += int64(len(zeros)) {
 		if !f.wanted(off) {
 			return ErrClosed
 		}
 		n := min(int64(len(zeros)), f.size-off)
 		if _, err := w.WriteAt(zeros[:n], off); err != nil {
-			return err
-		}
-		if err := w.Sync(); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	Dir string // created with mode 0700
 
-	// SegmentSize is the size of a segment in bytes; 0: 64 MiB.
+	// SegmentSize is the size of a segment in bytes, rounded up to whole pages; 0: 64 MiB.
 	SegmentSize int64
 	// Checkpoint is how often a checkpoint is signed if there is something new;
 	// 0: every second. Negative: only when the journal closes.
@@ -102,6 +102,7 @@ func (o *Options) defaults() {
 	if o.SegmentSize == 0 {
 		o.SegmentSize = 64 << 20
 	}
+	o.SegmentSize = (o.SegmentSize + page - 1) / page * page
 	if o.Checkpoint == 0 {
 		o.Checkpoint = time.Second
 	}

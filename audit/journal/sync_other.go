@@ -23,3 +23,9 @@ func (s *synced) WriteAt(p []byte, off int64) (int, error) {
 	}
 	return n, err
 }
+
+func openFill(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+}
+
+func aligned(n int) ([]byte, func(), error) { return make([]byte, n), func() {}, nil }

@@ -88,8 +88,7 @@ func (j *Journal) finish(b *batch, err error) {
 // write seals a batch and makes it durable, going on to new segments as they fill.
 func (j *Journal) write(b *batch) error {
 	j.tail.leaves = j.tail.leaves[:0]
-	rest := b.data
-	for len(rest) > 0 {
+	for rest := b.data; len(rest) > 0; {
 		if err := j.room(audit.Size(rest)); err != nil {
 			return err
 		}
@@ -97,7 +96,11 @@ func (j *Journal) write(b *batch) error {
 		for back := 0; n < len(rest) && back < audit.MaxBatch && j.tail.off+int64(n+audit.Size(rest[n:])) <= j.tail.limit; back++ {
 			n += j.sealFrame(rest[n:], back)
 		}
-		if _, err := j.tail.file.WriteAt(rest[:n], j.tail.off); err != nil {
+		out := rest[:n]
+		if n == len(rest) {
+			out = j.tail.pad(rest)
+		}
+		if _, err := j.tail.file.WriteAt(out, j.tail.off); err != nil {
 			return fmt.Errorf("journal: write: %w", err)
 		}
 		j.tail.off += int64(n)
@@ -105,6 +108,18 @@ func (j *Journal) write(b *batch) error {
 		j.filler.used(j.tail.off)
 	}
 	return nil
+}
+
+// page is the size of a page in the kernel's cache, nearly everywhere.
+const page = 4096
+
+// pad adds zeros up to the end of the page. A page that is written in part
+// must be read from the disk first if it is not in the cache, and the pages of
+// a new segment are not.
+func (t *tail) pad(b []byte) []byte {
+	end := t.off + int64(len(b))
+	var zeros [page]byte
+	return append(b, zeros[:min((page-end%page)%page, t.limit-end)]...)
 }
 
 func (j *Journal) sealFrame(f []byte, back int) int {
@@ -145,7 +160,7 @@ func (j *Journal) roll() error {
 		return fmt.Errorf("journal: new segment: %w", err)
 	}
 	head := audit.SegmentHeader{First: first, Prev: j.tail.chain, Log: j.tail.log, Created: j.opts.Now()}
-	if _, err := f.WriteAt(head.Append(nil), 0); err != nil {
+	if _, err := f.WriteAt(head.Append(make([]byte, 0, page))[:page], 0); err != nil {
 		f.Close()
 		return fmt.Errorf("journal: new segment: %w", err)
 	}
