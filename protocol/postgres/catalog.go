@@ -141,14 +141,23 @@ func (l *catalogLoader) Ready(ctx context.Context) (*catalog.Snapshot, error) {
 	if s := l.current.Load(); s != nil {
 		return s, nil
 	}
-	return l.Fresh(ctx)
+	if s, err := l.wait(ctx, 1); s != nil || err == nil || ctx.Err() != nil {
+		return s, err
+	}
+	return l.Fresh(ctx) // the first load failed, perhaps long ago
 }
 
 // Fresh waits for a load that starts after the call: what is not in its
 // snapshot was not there, as far as other sessions' commits go. On an error the
-// earlier snapshot stays in place, and the caller decides whether it will do.
+// earlier snapshot, if any, stays in place and is returned as well: the caller
+// decides whether it will do.
 func (l *catalogLoader) Fresh(ctx context.Context) (*catalog.Snapshot, error) {
-	for number := l.ask(); ; {
+	return l.wait(ctx, l.ask())
+}
+
+// wait returns once a load has served the request of that number.
+func (l *catalogLoader) wait(ctx context.Context, number uint64) (*catalog.Snapshot, error) {
+	for {
 		settled, done, err := l.state(number)
 		if done {
 			return l.current.Load(), err
@@ -156,9 +165,9 @@ func (l *catalogLoader) Fresh(ctx context.Context) (*catalog.Snapshot, error) {
 		select {
 		case <-settled:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("catalog: %w", ctx.Err())
+			return l.current.Load(), fmt.Errorf("catalog: %w", ctx.Err())
 		case <-l.gone:
-			return nil, errors.New("catalog: loader closed")
+			return l.current.Load(), errors.New("catalog: loader closed")
 		}
 	}
 }

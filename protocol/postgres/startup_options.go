@@ -63,6 +63,9 @@ func startupOptions(line string, into map[string]string) error {
 	words := startupWords(line)
 	for i := 0; i < len(words); i++ {
 		word := words[i]
+		if word == "--" && i == len(words)-1 {
+			return nil // the end of switches, as getopt has it
+		}
 		if len(word) < 2 || word[0] != '-' {
 			return errStartupArgument(word)
 		}
@@ -107,6 +110,9 @@ var startupPlans = map[string]string{
 // for underscores.
 func startupAssign(word string, flag byte, assignment string, into map[string]string) error {
 	name, value, ok := strings.Cut(assignment, "=")
+	if ok && name == "" {
+		return &startupError{Code: "42704", Message: `unrecognized configuration parameter ""`}
+	}
 	if name == "" {
 		return errStartupArgument(word)
 	}
