@@ -1,0 +1,398 @@
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // rules name time zones; a bare container has none
+
+	"go.yaml.in/yaml/v3"
+	"sluice/access"
+	"sluice/internal/strictyaml"
+)
+
+// Kind is the kind of document that [Load] reads.
+const Kind = "Policy"
+
+// maxRules bounds how many rules a set may hold.
+const maxRules = 100_000
+
+// A Set is every rule in force, compiled. It is immutable and safe for
+// concurrent use. A nil Set, like one without rules, denies everything.
+type Set struct {
+	rules  []*rule
+	index  index
+	digest string
+}
+
+// A rule is one compiled rule.
+type rule struct {
+	policy, id string
+	name       string // policy/id
+	owner      string // the policy's label "owner"
+	pos        strictyaml.Pos
+	effect     effect
+	monitor    bool
+	match      match
+	when       *condition // nil: always
+	approval   *access.Quorum
+	mask       *maskRule
+	limit      *access.Limit
+	record     bool
+	notify     []string
+	message    string
+	hint       string
+}
+
+// A maskRule says what a rule masks.
+type maskRule struct {
+	columns []namePattern // schema.table.column
+	detect  []string
+	with    string
+}
+
+func (r *rule) allows() bool { return r.effect == effAllow }
+
+// changing reports whether the rule may answer differently for the same action.
+func (r *rule) changing() bool { return r.when != nil && r.when.uses&changing != 0 }
+
+// onObjects reports whether the rule asks what an action touches.
+func (r *rule) onObjects() bool {
+	return r.match.objects() || r.when != nil && r.when.uses&useObjects != 0
+}
+
+func (r *rule) reason() access.Reason {
+	return access.Reason{
+		Policy: r.policy, Rule: r.id, Effect: r.effect.String(), Message: r.message,
+		File: r.pos.File, Line: r.pos.Line,
+	}
+}
+
+// Load compiles the documents of kind Policy; other kinds are passed over. With
+// any problem at all the set is nil: a bundle holds as a whole or not at all.
+func Load(docs []strictyaml.Document) (*Set, []strictyaml.Problem) {
+	views := views()
+	env, err := newEnv(views)
+	if err != nil {
+		return nil, []strictyaml.Problem{{Message: "policy: " + err.Error()}}
+	}
+	policies := slices.DeleteFunc(slices.Clone(docs), func(d strictyaml.Document) bool { return d.Kind != Kind })
+	slices.SortStableFunc(policies, func(a, b strictyaml.Document) int { return cmp.Compare(a.Name, b.Name) })
+	problems := strictyaml.Duplicates(policies)
+	s := &Set{digest: digest(policies)}
+	for _, d := range policies {
+		c := compiler{doc: d, problems: &problems}
+		c.expressions = expressions{env: env, views: views, defs: map[string]uses{}, problems: &problems}
+		s.rules = append(s.rules, c.policy()...)
+	}
+	if len(s.rules) > maxRules {
+		problems = append(problems, strictyaml.Problem{Message: fmt.Sprintf("%d rules, more than %d", len(s.rules), maxRules)})
+	}
+	if len(problems) > 0 {
+		return nil, strictyaml.Sort(problems)
+	}
+	s.index = newIndex(s.rules)
+	return s, nil
+}
+
+// Digest identifies the policies: SHA-256 in hex over their names, labels and
+// specs, whatever their files, order of keys, comments and formatting.
+func (s *Set) Digest() string {
+	if s == nil {
+		return ""
+	}
+	return s.digest
+}
+
+// digest hashes documents in order.
+func digest(docs []strictyaml.Document) string {
+	h := sha256.New()
+	for _, d := range docs {
+		fmt.Fprintf(h, "policy %q\n", d.Name)
+		keys := make([]string, 0, len(d.Labels))
+		for k := range d.Labels {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			fmt.Fprintf(h, "label %q %q\n", k, d.Labels[k])
+		}
+		if d.Spec != nil {
+			hashNode(h, d.Spec, 0)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// hashNode writes a node with the keys of mappings in order.
+func hashNode(h hash.Hash, n *yaml.Node, depth int) {
+	if depth > strictyaml.MaxDepth {
+		return // too deep to have been decoded
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		hashNode(h, n.Alias, depth+1)
+	case yaml.MappingNode:
+		pairs := make([][2]*yaml.Node, 0, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			pairs = append(pairs, [2]*yaml.Node{n.Content[i], n.Content[i+1]})
+		}
+		slices.SortStableFunc(pairs, func(a, b [2]*yaml.Node) int { return cmp.Compare(a[0].Value, b[0].Value) })
+		fmt.Fprintf(h, "{%d\n", len(pairs))
+		for _, p := range pairs {
+			hashNode(h, p[0], depth+1)
+			hashNode(h, p[1], depth+1)
+		}
+	case yaml.SequenceNode:
+		fmt.Fprintf(h, "[%d\n", len(n.Content))
+		for _, c := range n.Content {
+			hashNode(h, c, depth+1)
+		}
+	default:
+		fmt.Fprintf(h, "%s %q\n", n.ShortTag(), n.Value)
+	}
+}
+
+// A compiler turns one document into rules.
+type compiler struct {
+	doc      strictyaml.Document
+	problems *[]strictyaml.Problem
+	here     strictyaml.Pos // of the block being compiled, for lists without a place
+	expressions
+}
+
+func (c *compiler) fail(p strictyaml.Pos, format string, args ...any) {
+	*c.problems = append(*c.problems, p.Problemf(format, args...))
+}
+
+var ruleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+
+func (c *compiler) policy() []*rule {
+	if !ruleName.MatchString(c.doc.Name) {
+		c.fail(c.doc.NamePos, "policy name %q: want letters, digits, dots, dashes and _", c.doc.Name)
+	}
+	var spec policySpec
+	*c.problems = append(*c.problems, c.doc.Decode(&spec)...)
+	for _, d := range spec.Defs {
+		c.define(d)
+	}
+	seen := map[string]strictyaml.Pos{}
+	var rules []*rule
+	for i := range spec.Rules {
+		r := &spec.Rules[i]
+		if first, ok := seen[r.ID.Value]; ok {
+			c.fail(r.ID.Pos, "rule %q is already defined at %s", r.ID.Value, first)
+		}
+		seen[r.ID.Value] = r.ID.Pos
+		rules = append(rules, c.rule(&spec, r))
+	}
+	return rules
+}
+
+func (c *compiler) rule(p *policySpec, spec *ruleSpec) *rule {
+	r := &rule{
+		policy: c.doc.Name, id: spec.ID.Value, name: c.doc.Name + "/" + spec.ID.Value, owner: c.doc.Labels["owner"],
+		pos: spec.Pos, record: spec.Record, message: spec.Message, hint: spec.Hint,
+	}
+	who := fmt.Sprintf("rule %q", r.id)
+	c.here = spec.Pos
+	if !ruleName.MatchString(r.id) {
+		c.fail(spec.ID.Pos, "rule id %q: want letters, digits, dots, dashes and _", r.id)
+	}
+	if len(spec.Match.Protocols) == 0 {
+		spec.Match.Protocols = p.Protocols
+	}
+	c.effect(who, spec, r)
+	r.monitor = c.mode(p.Mode, spec.Mode)
+	r.match = *c.match(who, &spec.Match)
+	c.obligations(who, spec, r)
+	if spec.When.given() {
+		r.when = c.compile(who, spec.When)
+		c.needsSQL(who, spec, r)
+	}
+	return r
+}
+
+func (c *compiler) effect(who string, spec *ruleSpec, r *rule) {
+	i := slices.Index(effectNames, spec.Effect.Value)
+	if i < 0 {
+		if spec.Effect.Given() {
+			c.fail(spec.Effect.Pos, "%s: unknown effect %q%s", who, spec.Effect.Value, strictyaml.Suggest(spec.Effect.Value, effectNames))
+		}
+		return
+	}
+	r.effect = effect(i)
+}
+
+// mode is the rule's own, or the policy's.
+func (c *compiler) mode(policy, rule text) (monitor bool) {
+	for _, m := range []text{policy, rule} {
+		if m.Given() && m.Value != "enforce" && m.Value != "monitor" {
+			c.fail(m.Pos, "unknown mode %q, want enforce or monitor", m.Value)
+		}
+	}
+	if rule.Given() {
+		return rule.Value == "monitor"
+	}
+	return policy.Value == "monitor"
+}
+
+// needsSQL refuses the view sql in a rule that other protocols can reach.
+func (c *compiler) needsSQL(who string, spec *ruleSpec, r *rule) {
+	if r.when == nil || r.when.uses&useSQL == 0 || c.onlySQL(&r.match) {
+		return
+	}
+	c.fail(spec.When.Pos, "%s: the view sql needs match.protocols with none but %s", who, strings.Join(sqlProtocols, ", "))
+}
+
+func (c *compiler) onlySQL(m *match) bool {
+	for _, p := range m.protocols {
+		if !slices.Contains(sqlProtocols, p) {
+			return false
+		}
+	}
+	return len(m.protocols) > 0
+}
+
+// obligations compiles what a rule gives besides, or as, its effect.
+func (c *compiler) obligations(who string, spec *ruleSpec, r *rule) {
+	c.approval(who, spec, r)
+	c.mask(who, spec, r)
+	c.limit(who, spec, r)
+	for _, n := range spec.Notify {
+		r.notify = append(r.notify, n.Value)
+		if n.Value == "" {
+			c.fail(n.Pos, "%s: empty channel name", who)
+		}
+	}
+	if r.effect == effRecord {
+		r.record = true
+	}
+	if r.effect == effNotify && len(r.notify) == 0 {
+		c.fail(spec.Effect.Pos, "%s: effect notify needs notify: [CHANNEL, ...]", who)
+	}
+	if r.effect == effDeny && (spec.Mask != nil || spec.Limit != nil || spec.Record || len(spec.Notify) > 0) {
+		c.fail(spec.Effect.Pos, "%s: a denial has no obligations: nothing runs", who)
+	}
+}
+
+const (
+	defaultExpiry = 15 * time.Minute
+	maxExpiry     = 7 * 24 * time.Hour
+	maxApprovers  = 20 // of one group
+)
+
+func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
+	a := spec.Approval
+	if (a != nil) != (r.effect == effApproval) {
+		if a == nil {
+			c.fail(spec.Effect.Pos, "%s: effect require_approval needs approval: {from: [{group: GROUP, count: N}]}", who)
+		} else {
+			c.fail(a.Pos, "%s: approval belongs to effect require_approval", who)
+		}
+		return
+	}
+	if a == nil {
+		return
+	}
+	q := &access.Quorum{Expires: defaultExpiry, Rules: []string{r.name}}
+	if a.Expires.Given() {
+		q.Expires = a.Expires.Value
+		if q.Expires <= 0 || q.Expires > maxExpiry {
+			c.fail(a.Expires.Pos, "%s: expires must be between 1ns and %s", who, maxExpiry)
+		}
+	}
+	switch a.Binds.Value {
+	case "", "exact":
+	case "shape":
+		c.fail(a.Binds.Pos, "%s: binds: shape is not supported yet", who)
+	default:
+		c.fail(a.Binds.Pos, "%s: unknown binds %q, want exact", who, a.Binds.Value)
+	}
+	if len(a.From) == 0 {
+		c.fail(a.Pos, "%s: approval.from names nobody", who)
+	}
+	for _, f := range a.From {
+		n := 1
+		if f.Count != nil {
+			n = *f.Count
+		}
+		if n < 1 || n > maxApprovers || f.Group.Value == "" {
+			c.fail(f.Pos, "%s: want a group and a count between 1 and %d", who, maxApprovers)
+		}
+		q.From = append(q.From, access.Approvers{Group: f.Group.Value, Count: n})
+	}
+	r.approval = q
+}
+
+func (c *compiler) mask(who string, spec *ruleSpec, r *rule) {
+	m := spec.Mask
+	if m == nil {
+		if r.effect == effMask {
+			c.fail(spec.Effect.Pos, "%s: effect mask needs mask: {with: METHOD}", who)
+		}
+		return
+	}
+	out := &maskRule{with: m.With.Value, columns: c.names(who, m.Columns, 2, 3)}
+	if !slices.Contains(masks, out.with) {
+		c.fail(m.With.Pos, "%s: unknown mask %q%s (known: %s)", who, out.with, strictyaml.Suggest(out.with, masks), strings.Join(masks, ", "))
+	}
+	for _, d := range m.Detect {
+		if !slices.Contains(detectables, d.Value) {
+			c.fail(d.Pos, "%s: unknown detector %q%s (known: %s)", who, d.Value, strictyaml.Suggest(d.Value, detectables), strings.Join(detectables, ", "))
+		}
+		out.detect = append(out.detect, d.Value)
+	}
+	slices.Sort(out.detect)
+	out.detect = slices.Compact(out.detect)
+	c.maskColumns(who, m, r, out)
+	r.mask = out
+}
+
+// maskColumns takes the columns from where the rule names them.
+func (c *compiler) maskColumns(who string, m *maskSpec, r *rule, out *maskRule) {
+	if len(out.columns) == 0 && len(out.detect) == 0 {
+		out.columns = r.match.columns
+		for _, t := range r.match.tables {
+			if len(r.match.columns) > 0 {
+				break
+			}
+			out.columns = append(out.columns, namePattern{parts: append(slices.Clone(t.parts), newGlob("*")), text: t.text + ".*"})
+		}
+	}
+	if len(out.columns) > 0 && len(out.detect) > 0 {
+		c.fail(m.Pos, "%s: mask either columns or what detectors find; use two rules for both", who)
+	}
+	if len(out.columns) == 0 && len(out.detect) == 0 {
+		c.fail(m.Pos, "%s: nothing to mask: name match.columns, match.tables, mask.columns or mask.detect", who)
+	}
+}
+
+func (c *compiler) limit(who string, spec *ruleSpec, r *rule) {
+	l := spec.Limit
+	if l == nil {
+		if r.effect == effLimit {
+			c.fail(spec.Effect.Pos, "%s: effect limit needs limit: {rows, bytes or affected_rows}", who)
+		}
+		return
+	}
+	get := func(n *int64) int64 {
+		if n == nil {
+			return 0
+		}
+		if *n < 1 {
+			c.fail(l.Pos, "%s: a limit must be at least 1; to allow nothing, deny", who)
+		}
+		return *n
+	}
+	r.limit = &access.Limit{Rows: get(l.Rows), Bytes: get(l.Bytes), AffectedRows: get(l.AffectedRows), Rule: r.name}
+	if l.Rows == nil && l.Bytes == nil && l.AffectedRows == nil {
+		c.fail(l.Pos, "%s: limit nothing? name rows, bytes or affected_rows", who)
+	}
+}

@@ -1,0 +1,45 @@
+package policy
+
+import "sluice/access"
+
+// Posture says what could apply to a subject at a resource, before any action
+// is known: conditions on the action, the time, the client and the session
+// count as possible. Version is left to [Live].
+func (s *Set) Posture(subject access.Subject, resource access.Resource) access.Posture {
+	if s == nil {
+		return access.Posture{}
+	}
+	r := access.Request{Subject: subject, Resource: resource}
+	p := access.Posture{May: s.mayAct(&r) != nil && len(subject.Chain()) <= maxChain}
+	q := newQuestion(&r)
+	q.posture = true
+	s.forEach(q, func(rule *rule) {
+		if rule.monitor {
+			return
+		}
+		t := rule.possible(q)
+		switch {
+		case t == no:
+		case rule.effect == effDeny && t == yes:
+			p.May = false // denies whatever is asked
+		case rule.mask != nil:
+			p.Masked, p.Restricted = true, true
+		case rule.onObjects():
+			p.Restricted = true
+		}
+	})
+	return p
+}
+
+// possible says whether the rule can be met by some action: yes if by every one.
+func (r *rule) possible(q *question) tri {
+	t, _ := r.static(q)
+	if t == no || r.when == nil {
+		return t
+	}
+	w, err := r.when.eval(q)
+	if err != nil {
+		return unknown // whether it fails may depend on the action
+	}
+	return min(t, w)
+}

@@ -1,0 +1,125 @@
+package policy
+
+import (
+	"fmt"
+
+	"sluice/access"
+)
+
+// hidden is the mask of a column whose origin is not known where some column is
+// masked: it may show anything. NULL fits every type.
+const hidden = "null"
+
+// Result is the second point of evaluation: it says how each column of the
+// result of an allowed action is masked. It returns one Mask a column; the zero
+// Mask leaves a column clear.
+//
+// A column is masked by the strictest rule that matches any of its origins. A
+// column that could not be traced is masked as NULL (Unknown is set) if any rule
+// masks columns for this request. Detectors apply to every column not masked
+// otherwise. An action that was not allowed has no result: that is an error, as
+// is a rule that cannot be evaluated.
+func (s *Set) Result(r access.Request, d access.Decision, cols []access.Column) ([]access.Mask, error) {
+	out := make([]access.Mask, len(cols))
+	if d.Effect != access.Allow {
+		return nil, fmt.Errorf("policy: result of an action that was not allowed")
+	}
+	rules, err := s.maskers(&r)
+	if err != nil || len(rules) == 0 {
+		return out, err
+	}
+	for i := range cols {
+		out[i] = columnMask(rules, &cols[i])
+	}
+	return out, nil
+}
+
+// maskers returns the rules that mask something for a request, whatever columns
+// the action is known to touch.
+func (s *Set) maskers(r *access.Request) ([]*rule, error) {
+	if s == nil {
+		return nil, fmt.Errorf("policy: no policy is loaded")
+	}
+	q := newQuestion(r)
+	q.anyColumn = true
+	var rules []*rule
+	var failed error
+	s.forEach(q, func(rule *rule) {
+		if rule.mask == nil || rule.monitor {
+			return
+		}
+		f := finding{rule: rule}
+		if f.met, f.by = rule.static(q); f.met == no {
+			return
+		}
+		if rule.when != nil {
+			t, err := rule.when.eval(q)
+			if f.met = min(f.met, t); err != nil {
+				failed = fmt.Errorf("policy: %s could not be evaluated: %w", rule.name, err)
+			}
+		}
+		if f.met != no {
+			rules = append(rules, rule)
+		}
+	})
+	return rules, failed
+}
+
+func columnMask(rules []*rule, c *access.Column) access.Mask {
+	var m access.Mask
+	for _, r := range rules {
+		if len(r.mask.columns) == 0 {
+			continue
+		}
+		if !c.Traced {
+			m = harder(m, access.Mask{With: hidden, Unknown: true, Rule: r.name})
+		}
+		for _, o := range c.Origins {
+			if r.hides(o) {
+				m = harder(m, access.Mask{Column: o, With: r.mask.with, Rule: r.name})
+			}
+		}
+	}
+	if m.With != "" {
+		return m
+	}
+	return detection(rules)
+}
+
+func harder(a, b access.Mask) access.Mask {
+	if a.With == "" || strictness(b.With) > strictness(a.With) {
+		return b
+	}
+	return a
+}
+
+// hides reports whether the rule masks what comes from a column.
+func (r *rule) hides(c access.ColumnID) bool {
+	o := access.Object{Kind: access.KindTable, Schema: c.Schema, Name: c.Table}
+	if !r.onTable(&o) {
+		return false
+	}
+	for _, p := range r.mask.columns {
+		if p.parts[2].match(c.Column) && p.onTable(&o) != no {
+			return true
+		}
+	}
+	return false
+}
+
+// detection merges the rules that look into values: what any of them looks for,
+// masked as the strictest says.
+func detection(rules []*rule) access.Mask {
+	var m access.Mask
+	for _, r := range rules {
+		if len(r.mask.detect) == 0 {
+			continue
+		}
+		if m.With == "" {
+			m = access.Mask{With: r.mask.with, Rule: r.name}
+		}
+		m.With = stricter(m.With, r.mask.with)
+		m.Detect = append(m.Detect, r.mask.detect...)
+	}
+	return m
+}
