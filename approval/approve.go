@@ -1,0 +1,285 @@
+package approval
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sluice/access"
+	"sluice/store"
+)
+
+// Approve returns when the request is answered, expires, ctx ends or the
+// subject's patience (r.Context.Wait) does; the last is an
+// [access.PendingError] and leaves the request open, while the end of ctx withdraws it. tell
+// is called at once and every 30 s. Anything but an answer is an error.
+//
+// A request of the same subject for the same action that is approved and unused
+// is returned without asking, if it meets what the decision demands now.
+func (e *Engine) Approve(ctx context.Context, r access.Request, d access.Decision, tell func(access.Pending)) (access.Approval, error) {
+	if err := checkQuorum(d.Approval); err != nil {
+		return access.Approval{}, fmt.Errorf("approval: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return access.Approval{}, fmt.Errorf("approval: %w", context.Cause(ctx))
+	}
+	a, woken, err := e.find(ctx, &r, &d)
+	if err == nil && a == nil {
+		a, woken, err = e.create(ctx, &r, &d)
+	}
+	if err != nil {
+		return access.Approval{}, fmt.Errorf("approval: %w", err)
+	}
+	if woken == nil {
+		return answer(a), nil
+	}
+	defer e.release(a.ID)
+	if r.Context.Wait < 0 {
+		return access.Approval{}, &access.PendingError{Pending: e.pending(a)}
+	}
+	return e.wait(ctx, a, woken, r.Context.Wait, tell)
+}
+
+func (e *Engine) pending(a *store.Approval) access.Pending {
+	return access.Pending{ID: a.ID, From: a.Quorum.From, URL: e.o.URL(a.ID), Expires: a.Expires}
+}
+
+// answer puts a request into the words of the pipeline.
+func answer(a *store.Approval) access.Approval {
+	out := access.Approval{
+		ID: a.ID, Digest: a.Digest, State: a.State, Expires: a.Expires,
+		Approved: a.State == store.Approved,
+	}
+	for _, v := range a.Votes {
+		if v.Approve == out.Approved {
+			out.By, out.Reason = append(out.By, v.Voter), v.Reason
+		}
+	}
+	return out
+}
+
+// find looks for a request that serves this one: approved and unused, or
+// pending and left alone, which is then held. Nil: there is none.
+func (e *Engine) find(ctx context.Context, r *access.Request, d *access.Decision) (*store.Approval, chan struct{}, error) {
+	digest := r.Digest()
+	all, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{
+		States: open(), Issuer: r.Subject.Issuer, Requester: r.Subject.ID, Digest: &digest,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	now := e.o.Now()
+	for i := range all {
+		a := &all[i]
+		if a.State == store.Approved && now.Before(a.Expires) && met(d.Approval, e.supporters(a)) && met(a.Quorum, e.supporters(a)) {
+			return a, nil, nil
+		}
+	}
+	for i := range all {
+		a := &all[i]
+		if a.State == store.Pending && now.Before(a.Expires) && sameQuorum(a.Quorum, d.Approval) {
+			if woken, ok := e.hold(a.ID); ok {
+				return a, woken, nil
+			}
+		}
+	}
+	return nil, nil, nil
+}
+
+// create records and stores a new request and holds it.
+func (e *Engine) create(ctx context.Context, r *access.Request, d *access.Decision) (*store.Approval, chan struct{}, error) {
+	mine, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{
+		States: []string{store.Pending}, Issuer: r.Subject.Issuer, Requester: r.Subject.ID, Limit: maxPending,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(mine) >= maxPending {
+		return nil, nil, fmt.Errorf("%d requests of yours are waiting already", len(mine))
+	}
+	for {
+		a, err := e.draft(r, d)
+		if err != nil {
+			return nil, nil, err
+		}
+		woken, ok := e.hold(a.ID)
+		if !ok {
+			continue // the id is in use
+		}
+		err = e.record(ctx, e.requested(a, r))
+		if err == nil {
+			err = e.o.Store.CreateApproval(ctx, *a)
+		}
+		if err == nil {
+			return a, woken, nil
+		}
+		e.release(a.ID)
+		if !errors.Is(err, store.ErrExists) {
+			return nil, nil, err
+		}
+	}
+}
+
+// maxShown bounds in bytes the redacted text in the store.
+const maxShown = 4 << 10
+
+func (e *Engine) draft(r *access.Request, d *access.Decision) (*store.Approval, error) {
+	now := e.o.Now().UTC().Truncate(time.Microsecond)
+	a := &store.Approval{
+		ID: newID(), Digest: r.Digest(), State: store.Pending,
+		Requester: r.Subject, Resource: r.Resource, Verb: r.Action.Verb.String(), Action: shorten(r.Action.Visible()),
+		Reason: r.Context.Reason, Session: r.Context.Session.ID, Client: r.Context.Client.Address, Decision: d.ID,
+		Quorum: d.Approval, Created: now, Changed: now, Expires: now.Add(expiry(d.Approval.Expires)),
+	}
+	content, err := contentOf(&r.Action)
+	if err != nil {
+		return nil, err
+	}
+	a.Sealed, err = e.seal.seal(a, content)
+	return a, err
+}
+
+func expiry(d time.Duration) time.Duration {
+	if d <= 0 {
+		return defaultExpiry
+	}
+	return min(d, maxExpiry)
+}
+
+// newID returns a name short enough to type: 50 random bits, and the store
+// refuses a second of the same.
+func newID() string { return "req-" + strings.ToLower(rand.Text()[:10]) }
+
+func shorten(s string) string {
+	const more = " ... [shortened]"
+	if len(s) > maxShown {
+		s = s[:maxShown-len(more)] + more
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// wait holds the caller until the request is no longer pending.
+func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struct{}, patience time.Duration, tell func(access.Pending)) (access.Approval, error) {
+	look := time.NewTicker(poll)
+	defer look.Stop()
+	again := time.NewTicker(remind)
+	defer again.Stop()
+	var enough <-chan time.Time
+	if patience > 0 {
+		t := time.NewTimer(patience)
+		defer t.Stop()
+		enough = t.C
+	}
+	tell(e.pending(a))
+	for {
+		if a, err := e.settled(ctx, a.ID); err != nil || a != nil {
+			return e.conclude(ctx, a, err)
+		}
+		select {
+		case <-ctx.Done(): // settled sees it
+		case <-e.stop:
+		case <-woken:
+		case <-look.C:
+		case <-again.C:
+			tell(e.pending(a))
+		case <-enough:
+			return access.Approval{}, &access.PendingError{Pending: e.pending(a)}
+		}
+	}
+}
+
+func (e *Engine) conclude(_ context.Context, a *store.Approval, err error) (access.Approval, error) {
+	if err != nil {
+		return access.Approval{}, fmt.Errorf("approval: %w", err)
+	}
+	return answer(a), nil
+}
+
+// settled returns the request if it is not pending any more, nil if it is. It
+// expires or withdraws it where due.
+func (e *Engine) settled(ctx context.Context, id string) (*store.Approval, error) {
+	select {
+	case <-e.stop:
+		return nil, fmt.Errorf("request %s: %w", id, ErrStopped)
+	default:
+	}
+	if ctx.Err() != nil {
+		return nil, e.withdraw(ctx, id)
+	}
+	a, err := e.o.Store.Approval(ctx, id)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, e.withdraw(ctx, id)
+		}
+		return nil, err
+	}
+	if a.State == store.Pending && !e.o.Now().Before(a.Expires) {
+		if err := e.expire(ctx, id); err != nil {
+			return nil, err
+		}
+		a, err = e.o.Store.Approval(ctx, id)
+	}
+	if err != nil || a.State != store.Pending {
+		return &a, err
+	}
+	return nil, nil
+}
+
+// withdraw ends a request whose client gave up, also one that was approved in
+// the same moment. It always returns an error.
+func (e *Engine) withdraw(ctx context.Context, id string) error {
+	cause := context.Cause(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	err := e.end(ctx, id, store.Withdrawn, access.ApprovalWithdrawn, func(*store.Approval) bool { return true })
+	return errors.Join(fmt.Errorf("request %s withdrawn: %w", id, cause), err)
+}
+
+// expire ends an open request whose time is over.
+func (e *Engine) expire(ctx context.Context, id string) error {
+	return e.end(ctx, id, store.Expired, access.ApprovalExpired, func(a *store.Approval) bool {
+		return !e.o.Now().Before(a.Expires)
+	})
+}
+
+// end moves an open request to a final state if due says so. One that is not
+// open any more is left as it is: that is no error.
+func (e *Engine) end(ctx context.Context, id, state string, event access.EventType, due func(*store.Approval) bool) error {
+	return e.update(ctx, id, func(a *store.Approval) (*access.Event, error) {
+		if a.State != store.Pending && a.State != store.Approved || !due(a) {
+			return nil, nil
+		}
+		a.State = state
+		return e.event(a, event, a.Requester), nil
+	})
+}
+
+// update changes a request. change alters its argument and returns the event
+// that says so; the event is durable before the change is stored. A nil event
+// means that nothing changes.
+func (e *Engine) update(ctx context.Context, id string, change func(*store.Approval) (*access.Event, error)) error {
+	err := e.o.Store.UpdateApproval(ctx, id, func(a *store.Approval) error {
+		ev, err := change(a)
+		if err != nil {
+			return err
+		}
+		if ev == nil {
+			return errUnchanged
+		}
+		a.Changed = e.o.Now().UTC().Truncate(time.Microsecond)
+		if a.State != store.Pending {
+			a.Sealed = nil
+		}
+		return e.record(ctx, ev)
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	e.wake(id)
+	return err
+}
+
+var errUnchanged = errors.New("approval: unchanged")

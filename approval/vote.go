@@ -1,0 +1,137 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sluice/access"
+	"sluice/store"
+)
+
+// maxReason bounds in bytes what a voter writes.
+const maxReason = 2000
+
+// A Ballot is one person's answer to a request.
+type Ballot struct {
+	Voter    access.Subject // as proven just now, with present groups
+	Approve  bool
+	Reason   string
+	Evidence string // how the channel knows the voter; kept in the journal
+}
+
+// Vote is [Engine.Cast] for the HTTP API.
+func (e *Engine) Vote(ctx context.Context, id string, voter access.Subject, approve bool, reason string) (View, error) {
+	return e.Cast(ctx, id, Ballot{Voter: voter, Approve: approve, Reason: reason, Evidence: "api"})
+}
+
+// Cast counts an answer. One veto rejects; who approved may still say no while
+// the request is pending. The error tells why an answer does not count.
+func (e *Engine) Cast(ctx context.Context, id string, b Ballot) (View, error) {
+	if len(b.Reason) > maxReason {
+		return View{}, fmt.Errorf("approval: reason longer than %d bytes", maxReason)
+	}
+	a, err := e.o.Store.Approval(ctx, id)
+	if err != nil || !e.visible(&a, b.Voter) {
+		return View{}, fmt.Errorf("approval: request %s: %w", id, orNotFound(err))
+	}
+	if a.State == store.Pending && !e.o.Now().Before(a.Expires) {
+		if err := e.expire(ctx, id); err != nil {
+			return View{}, err
+		}
+	}
+	err = e.update(ctx, id, func(a *store.Approval) (*access.Event, error) { return e.count(a, b) })
+	if err != nil {
+		return View{}, fmt.Errorf("approval: request %s: %w", id, err)
+	}
+	return e.Show(ctx, b.Voter, id)
+}
+
+func orNotFound(err error) error {
+	if err == nil {
+		return ErrNotFound
+	}
+	return err
+}
+
+// count adds a vote to a request and says what becomes of it. It runs inside
+// the store's transaction: what it sees is what it changes.
+func (e *Engine) count(a *store.Approval, b Ballot) (*access.Event, error) {
+	if err := e.mayCast(a, b.Voter, b.Approve); err != nil {
+		return nil, err
+	}
+	a.Votes = append(a.Votes, store.Vote{
+		Voter: b.Voter, Approve: b.Approve, Reason: b.Reason, Evidence: b.Evidence, Time: e.o.Now().UTC(),
+	})
+	what := access.ApprovalApproved
+	switch {
+	case !b.Approve:
+		a.State, what = store.Rejected, access.ApprovalRejected
+	case met(a.Quorum, e.supporters(a)):
+		a.State = store.Approved
+	}
+	ev := e.event(a, what, b.Voter)
+	ev.Approval.Evidence, ev.Approval.Reason = b.Evidence, b.Reason
+	return ev, nil
+}
+
+// mayCast says why a voter may not answer a request now, or nil.
+func (e *Engine) mayCast(a *store.Approval, voter access.Subject, approve bool) error {
+	if err := e.barred(a, voter); err != nil {
+		return err
+	}
+	if a.State != store.Pending || !e.o.Now().Before(a.Expires) {
+		return fmt.Errorf("%w: it is %s", ErrClosed, stateAt(a, e.o.Now()))
+	}
+	for _, v := range a.Votes {
+		if approve && samePerson(v.Voter, voter) {
+			return ErrVoted
+		}
+	}
+	return nil
+}
+
+// Use claims an approval: it succeeds once for each, and only while it is
+// unexpired and the people who gave it still may.
+func (e *Engine) Use(ctx context.Context, approved access.Approval) error {
+	err := e.update(ctx, approved.ID, func(a *store.Approval) (*access.Event, error) {
+		if err := e.claimable(a, approved.Digest); err != nil {
+			return nil, err
+		}
+		a.State = store.Used
+		return e.event(a, access.ApprovalUsed, a.Requester), nil
+	})
+	if errors.Is(err, ErrLost) {
+		err = errors.Join(err, e.revoke(ctx, approved.ID))
+	}
+	if err != nil {
+		return fmt.Errorf("approval: request %s: %w", approved.ID, err)
+	}
+	return nil
+}
+
+func (e *Engine) claimable(a *store.Approval, digest access.Digest) error {
+	switch {
+	case a.State != store.Approved || !e.o.Now().Before(a.Expires):
+		return fmt.Errorf("%w: it is %s", ErrUsed, stateAt(a, e.o.Now()))
+	case a.Digest != digest:
+		return errors.New("the approval is for another action")
+	case vetoed(a) || !met(a.Quorum, e.supporters(a)):
+		return ErrLost
+	}
+	return nil
+}
+
+// revoke rejects an approval whose people may not give it any more: it must not
+// come back to life when somebody returns to a group.
+func (e *Engine) revoke(ctx context.Context, id string) error {
+	return e.update(ctx, id, func(a *store.Approval) (*access.Event, error) {
+		if a.State != store.Approved || met(a.Quorum, e.supporters(a)) {
+			return nil, nil
+		}
+		a.State = store.Rejected
+		ev := e.event(a, access.ApprovalRejected, a.Requester)
+		ev.Approval.Reason = ErrLost.Error()
+		return ev, nil
+	})
+}
