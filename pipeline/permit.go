@@ -101,6 +101,9 @@ func (p *Permit) Done(o access.Outcome) {
 func (p *Permit) decided() *access.Event {
 	p.Decision.ID = uuid7.New(p.asked)
 	r := &p.Request
+	if p.s.Redact != nil {
+		p.s.Redact(&r.Action, &p.Decision)
+	}
 	p.event = access.Event{
 		ID: p.Decision.ID, Time: p.asked, Type: access.ActionDecided, Session: p.s.ID,
 		Subject: &r.Subject, Resource: &r.Resource, Client: &p.s.Client,

@@ -29,6 +29,10 @@ type Session struct {
 	Wait           time.Duration // see access.Context.Wait
 	InTransaction  bool
 
+	// Redact keeps secrets of a decided action out of its record: literals and
+	// values of masked columns. Called before the record is made; nil: nothing.
+	Redact func(*access.Action, *access.Decision)
+
 	// Tell shows a waiting client where its request stands. Required.
 	Tell func(access.Pending)
 
@@ -203,9 +207,30 @@ func (s *Session) Ask(ctx context.Context, as ...access.Action) ([]*Permit, erro
 	return permits, nil
 }
 
+// Preview returns what would be decided about an action now, without a record
+// and without a permit: for what precedes the action proper.
+func (s *Session) Preview(a access.Action) access.Decision {
+	if err := s.refresh(); err != nil {
+		return failed("identity", err)
+	}
+	now := s.gate.Now()
+	p := &Permit{s: s, asked: now, Request: s.request(now, a)}
+	p.counts = counts{s.tally, now}
+	p.Request.Context.Counts = &p.counts
+	s.decide(p)
+	return p.Decision
+}
+
 func (s *Session) permit(now time.Time, a access.Action) *Permit {
-	p := &Permit{s: s, asked: now}
-	p.Request = access.Request{
+	p := &Permit{s: s, asked: now, Request: s.request(now, a)}
+	p.counts = counts{s.tally, now}
+	p.Request.Context.Counts = &p.counts
+	s.meter(now, a.Verb)
+	return p
+}
+
+func (s *Session) request(now time.Time, a access.Action) access.Request {
+	return access.Request{
 		Subject: s.subject, Action: a, Resource: s.Resource,
 		Context: access.Context{
 			Time: now, Client: s.Client, Reason: s.Reason, Ticket: s.Ticket, Wait: s.Wait,
@@ -213,12 +238,8 @@ func (s *Session) permit(now time.Time, a access.Action) *Permit {
 				ID: s.ID, Opened: s.opened, Statements: s.statements, Denied: s.denied,
 				Writes: s.writes, Rows: s.rows.Load(), InTransaction: s.InTransaction,
 			},
-			Counts: &p.counts,
 		},
 	}
-	p.counts = counts{s.tally, now}
-	s.meter(now, a.Verb)
-	return p
 }
 
 func (s *Session) meter(now time.Time, v access.Verb) {
@@ -318,7 +339,7 @@ func (s *Session) approve(ctx context.Context, p *Permit) *Denied {
 		err = s.gate.Approver.Use(ctx, a)
 	}
 	if err == nil {
-		p.Approval = &a
+		p.Approval, p.asked = &a, s.gate.Now()
 		return nil
 	}
 	return s.unapproved(ctx, p, asked, err)

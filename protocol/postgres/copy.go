@@ -1,0 +1,384 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"sluice/access"
+	"sluice/pipeline"
+	"sluice/protocol/postgres/wire"
+	query "sluice/query/postgres"
+)
+
+// COPY TO STDOUT has no RowDescription: what its columns are comes from the
+// catalog and the analysis. The server sends one row a CopyData message in
+// every format (PostgreSQL documentation, COPY, "File Formats").
+
+// A copyFormat says how rows of a COPY are written.
+type copyFormat struct {
+	binary    bool
+	csv       bool
+	delimiter byte
+	null      string
+	quote     byte
+	escape    byte
+	header    bool // the first row holds names
+	begun     bool // the first message has been seen
+}
+
+var errCopyFormat = errors.New("COPY with these options cannot be masked; use the format text, csv or binary without further options")
+
+// formatOf reads the options of a COPY that masks can follow.
+func formatOf(c *query.Copy) (*copyFormat, error) {
+	f := &copyFormat{delimiter: '\t', null: `\N`}
+	switch c.Format {
+	case "", "text":
+	case "csv":
+		f.csv, f.delimiter, f.null, f.quote = true, ',', "", '"'
+	case "binary":
+		f.binary = true
+	default:
+		return nil, errCopyFormat
+	}
+	if c.OtherOptions || len(c.Delimiter) > 1 || len(c.Quote) > 1 || len(c.Escape) > 1 {
+		return nil, errCopyFormat
+	}
+	if c.Delimiter != "" {
+		f.delimiter = c.Delimiter[0]
+	}
+	if c.Null != "" {
+		f.null = c.Null
+	}
+	if c.Quote != "" {
+		f.quote = c.Quote[0]
+	}
+	f.escape = f.quote
+	if c.Escape != "" {
+		f.escape = c.Escape[0]
+	}
+	f.header = c.Header
+	return f, nil
+}
+
+// copyPlans prepares the plans for a batch's COPY TO STDOUT statements.
+func (s *session) copyPlans(r *run, b *query.Batch, permits []*pipeline.Permit) error {
+	if !s.masked() {
+		return nil
+	}
+	for i, st := range b.Statements {
+		if st.Copy == nil || st.Copy.From || !st.Copy.Stdio {
+			continue
+		}
+		p, err := s.copyOutPlan(st, permits[i])
+		if err != nil {
+			return err
+		}
+		if r.copies == nil {
+			r.copies = make([]*plan, len(b.Statements))
+		}
+		r.copies[i] = p
+	}
+	return nil
+}
+
+// copyPortal prepares the plan of a portal that is a COPY TO STDOUT.
+func (s *session) copyPortal(po *portal) error {
+	st := po.def.st
+	if !s.masked() || st == nil || st.Copy == nil || st.Copy.From || !st.Copy.Stdio {
+		return nil
+	}
+	p, err := s.copyOutPlan(st, po.permit)
+	po.copy = p
+	return err
+}
+
+// copyOutPlan makes the plan of one COPY TO STDOUT; nil if all may pass.
+func (s *session) copyOutPlan(st *query.Statement, permit *pipeline.Permit) (*plan, error) {
+	cols := s.copyColumns(st)
+	pl, err := s.planColumns(permit, cols)
+	if err != nil || pl == nil {
+		return pl, err
+	}
+	f, err := formatOf(st.Copy)
+	if err != nil {
+		return nil, &fatal{code: codeDenied, message: "sluice: " + err.Error()}
+	}
+	pl.copy = f
+	for i := range pl.columns {
+		pl.columns[i].binary = f.binary
+	}
+	return pl, nil
+}
+
+// copyColumns describes the columns that a COPY sends.
+func (s *session) copyColumns(st *query.Statement) []access.Column {
+	if st.Copy.Query != nil {
+		cols, ok := st.Copy.Query.Columns()
+		if !ok {
+			return nil
+		}
+		snap := s.snapshot()
+		for i, o := range st.Copy.Query.Outputs {
+			if snap == nil || !o.Bare || len(o.Sources) != 1 {
+				continue
+			}
+			if rel := snap.Relation(o.Sources[0].Relation); rel != nil {
+				if c := rel.ByNum(o.Sources[0].Num); c != nil {
+					cols[i].Type = c.Type
+				}
+			}
+		}
+		return cols
+	}
+	return s.relationColumns(st.Copy)
+}
+
+func (s *session) relationColumns(c *query.Copy) []access.Column {
+	snap := s.snapshot()
+	if snap == nil {
+		return nil
+	}
+	rel := snap.Lookup(c.Schema, c.Relation)
+	if rel == nil {
+		return nil
+	}
+	var cols []access.Column
+	add := func(name string, num int16, typ uint32) {
+		origins, traced := snap.Origins(rel.OID, num)
+		cols = append(cols, access.Column{Name: name, Type: typ, Origins: origins, Traced: traced})
+	}
+	if len(c.Columns) == 0 {
+		for _, col := range rel.Columns {
+			add(col.Name, col.Num, col.Type)
+		}
+		return cols
+	}
+	for _, name := range c.Columns {
+		col := rel.Column(name)
+		if col == nil {
+			return nil
+		}
+		add(col.Name, col.Num, col.Type)
+	}
+	return cols
+}
+
+// maskCopy appends the CopyData msg with its values masked.
+func (p *plan) maskCopy(dst, msg []byte, hits *int64) ([]byte, error) {
+	body := msg[wire.HeaderLen:]
+	dst, at := wire.Begin(dst, 'd')
+	var err error
+	first := !p.copy.begun
+	p.copy.begun = true
+	switch {
+	case p.copy.binary:
+		dst, err = p.copyBinary(dst, body, first, hits)
+	case first && p.copy.header:
+		dst = append(dst, body...)
+	case p.copy.csv:
+		dst, err = p.copyCSV(dst, body, hits)
+	default:
+		dst, err = p.copyText(dst, body, hits)
+	}
+	return wire.End(dst, at), err
+}
+
+func errCopyColumns(got, want int) error {
+	return fmt.Errorf("a row of %d columns where %d were expected", got, want)
+}
+
+// copyText masks a row in text format.
+func (p *plan) copyText(dst, row []byte, hits *int64) ([]byte, error) {
+	line, end := cutLine(row)
+	if n := bytes.Count(line, []byte{p.copy.delimiter}) + 1; n < len(p.columns) {
+		return dst, errCopyColumns(n, len(p.columns))
+	}
+	i := 0
+	for ; ; i++ {
+		field, rest, more := cutField(line, p.copy.delimiter)
+		if i >= len(p.columns) {
+			return dst, errCopyColumns(i+1, len(p.columns))
+		}
+		dst = p.textField(dst, &p.columns[i], field, hits)
+		if !more {
+			break
+		}
+		dst, line = append(dst, p.copy.delimiter), rest
+	}
+	if i+1 != len(p.columns) {
+		return dst, errCopyColumns(i+1, len(p.columns))
+	}
+	return append(dst, end...), nil
+}
+
+func cutLine(row []byte) (line, end []byte) {
+	n := len(row)
+	for n > 0 && (row[n-1] == '\n' || row[n-1] == '\r') {
+		n--
+	}
+	return row[:n], row[n:]
+}
+
+// cutField cuts at the first delimiter that is not escaped by a backslash.
+func cutField(line []byte, delimiter byte) (field, rest []byte, more bool) {
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '\\':
+			i++
+		case delimiter:
+			return line[:i], line[i+1:], true
+		}
+	}
+	return line, nil, false
+}
+
+func (p *plan) textField(dst []byte, c *columnPlan, field []byte, hits *int64) []byte {
+	if !c.masked && !c.detect || string(field) == p.copy.null {
+		return append(dst, field...)
+	}
+	out, null, n := p.value(nil, c, unescapeCopy(field))
+	*hits += int64(n)
+	if null {
+		return append(dst, p.copy.null...)
+	}
+	if n == 0 {
+		return append(dst, field...)
+	}
+	return escapeCopy(dst, out, p.copy.delimiter)
+}
+
+var copyEscapes = map[byte]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v'}
+
+func unescapeCopy(field []byte) []byte {
+	if bytes.IndexByte(field, '\\') < 0 {
+		return field
+	}
+	out := make([]byte, 0, len(field))
+	for i := 0; i < len(field); i++ {
+		if field[i] != '\\' || i+1 == len(field) {
+			out = append(out, field[i])
+			continue
+		}
+		i++
+		if e, ok := copyEscapes[field[i]]; ok {
+			out = append(out, e)
+		} else {
+			out = append(out, field[i])
+		}
+	}
+	return out
+}
+
+func escapeCopy(dst, v []byte, delimiter byte) []byte {
+	for _, b := range v {
+		switch b {
+		case '\\', delimiter:
+			dst = append(dst, '\\', b)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		default:
+			dst = append(dst, b)
+		}
+	}
+	return dst
+}
+
+// copyCSV masks a row in CSV format.
+func (p *plan) copyCSV(dst, row []byte, hits *int64) ([]byte, error) {
+	line, end := cutLine(row)
+	for i := 0; ; i++ {
+		raw, value, quoted, rest, more := p.copy.csvField(line)
+		if i >= len(p.columns) {
+			return dst, errCopyColumns(i+1, len(p.columns))
+		}
+		c := &p.columns[i]
+		if !c.masked && !c.detect || !quoted && string(raw) == p.copy.null {
+			dst = append(dst, raw...)
+		} else {
+			dst = p.csvValue(dst, c, raw, value, hits)
+		}
+		if !more {
+			if i+1 != len(p.columns) {
+				return dst, errCopyColumns(i+1, len(p.columns))
+			}
+			return append(dst, end...), nil
+		}
+		dst, line = append(dst, p.copy.delimiter), rest
+	}
+}
+
+// csvField cuts the first field of a line: as written, and its value.
+func (f *copyFormat) csvField(line []byte) (raw, value []byte, quoted bool, rest []byte, more bool) {
+	inside := false
+	for i := 0; i < len(line); i++ {
+		b := line[i]
+		switch {
+		case inside && b == f.escape && i+1 < len(line) && (line[i+1] == f.quote || line[i+1] == f.escape):
+			i++
+			value = append(value, line[i])
+		case b == f.quote:
+			inside, quoted = !inside, true
+		case !inside && b == f.delimiter:
+			return line[:i], value, quoted, line[i+1:], true
+		default:
+			value = append(value, b)
+		}
+	}
+	return line, value, quoted, nil, false
+}
+
+func (p *plan) csvValue(dst []byte, c *columnPlan, raw, value []byte, hits *int64) []byte {
+	out, null, n := p.value(nil, c, value)
+	*hits += int64(n)
+	if null {
+		return append(dst, p.copy.null...)
+	}
+	if n == 0 {
+		return append(dst, raw...)
+	}
+	dst = append(dst, p.copy.quote)
+	for _, b := range out {
+		if b == p.copy.quote || b == p.copy.escape {
+			dst = append(dst, p.copy.escape)
+		}
+		dst = append(dst, b)
+	}
+	return append(dst, p.copy.quote)
+}
+
+// copySignature begins a binary COPY: signature, flags, length of the extension.
+var copySignature = []byte("PGCOPY\n\xff\r\n\x00")
+
+// copyBinary masks a row in binary format. The first message begins with the
+// header; the last holds the trailer -1.
+func (p *plan) copyBinary(dst, b []byte, first bool, hits *int64) ([]byte, error) {
+	if first && bytes.HasPrefix(b, copySignature) {
+		n := len(copySignature) + 8
+		if len(b) < n {
+			return dst, wire.ErrMalformed
+		}
+		n += int(binary.BigEndian.Uint32(b[n-4:]))
+		if n > len(b) {
+			return dst, wire.ErrMalformed
+		}
+		dst, b = append(dst, b[:n]...), b[n:]
+	}
+	if len(b) == 0 {
+		return dst, nil
+	}
+	if len(b) == 2 && b[0] == 0xff && b[1] == 0xff {
+		return append(dst, b...), nil
+	}
+	// A tuple has the layout of a DataRow.
+	row := append([]byte{'D', 0, 0, 0, 0}, b...)
+	at := len(dst)
+	dst, err := p.maskRow(dst, row, hits)
+	if err != nil {
+		return dst[:at], err
+	}
+	return append(dst[:at], dst[at+wire.HeaderLen:]...), nil
+}

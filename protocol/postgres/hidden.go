@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"strings"
+	"time"
+
+	"sluice/access"
+	"sluice/protocol/postgres/wire"
+	query "sluice/query/postgres"
+)
+
+// A finding is what a query of the gateway's own, sent on the session's
+// connection between the client's messages, found out.
+type finding struct {
+	done   chan struct{} // closed when settled
+	row    []string      // of the first row; nil if there was none or it failed
+	failed bool
+}
+
+// settings asks for what gives names their meaning. Every name in it is
+// qualified: it must not depend on what it asks for.
+const settingsQuery = "SELECT pg_catalog.current_setting('search_path'), current_user, pg_catalog.current_setting('backslash_quote')"
+
+// settleEnv makes the environment certain for a restricted subject: if
+// something may have changed search_path or role, the upstream is asked.
+func (s *session) settleEnv() error {
+	if !s.env.unsure || byte(s.status.Load()) == 'E' {
+		return nil
+	}
+	action := access.Action{Verb: access.VerbShow, Op: "SLUICE", Text: settingsQuery, Confidence: access.Exact, Pure: true,
+		SQL: &access.SQL{Scoped: true, Limit: -1}}
+	permits, refused, err := s.ask(action)
+	if err != nil || refused != nil {
+		return err // refused: the environment stays unsure, and unknown names are refused
+	}
+	f, err := s.ownQuery(settingsQuery)
+	if err != nil {
+		return err
+	}
+	for _, p := range permits {
+		if err := p.Durable(s.ctx); err != nil {
+			return journalFatal(err)
+		}
+		p.Done(access.Outcome{Rows: 1})
+	}
+	if f.failed || len(f.row) != 3 {
+		s.env.set(nil, s.env.user)
+		return nil
+	}
+	s.env.set(splitPath(f.row[0]), f.row[1])
+	s.env.unsure = false
+	return nil
+}
+
+// ownQuery runs a query of the gateway's own with unnamed things untouched,
+// and waits for its answer. Inside a client's pipeline it ends with Flush, so
+// that the implicit transaction stays open; otherwise with Sync.
+func (s *session) ownQuery(sql string) (*finding, error) {
+	f := &finding{done: make(chan struct{})}
+	hidden := func(k kind) *entry { return &entry{kind: k, segment: s.segment, hidden: true} }
+	exec := hidden(kindExecute)
+	exec.finding = f
+	entries := []*entry{hidden(kindParse), hidden(kindBind), exec, hidden(kindClose), hidden(kindClose)}
+	s.out = wire.AppendParse(s.out, s.marker, sql, nil)
+	s.out = wire.AppendBind(s.out, s.marker, s.marker)
+	s.out = wire.AppendExecute(s.out, s.marker)
+	s.out = wire.AppendTarget(s.out, 'C', 'P', s.marker)
+	s.out = wire.AppendTarget(s.out, 'C', 'S', s.marker)
+	if s.piping {
+		s.out = wire.AppendEmpty(s.out, 'H')
+	} else {
+		s.out = wire.AppendEmpty(s.out, 'S')
+		entries = append(entries, hidden(kindSync))
+	}
+	entries[len(entries)-1].last = f
+	for _, e := range entries {
+		if err := s.push(e); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	select {
+	case <-f.done:
+		return f, nil
+	case <-s.ctx.Done():
+		return nil, errEnded
+	}
+}
+
+// doubtful reports whether texts may mean something else to the upstream than
+// to the analysis. After a change of a lexical setting it waits for what is in
+// flight, since ParameterStatus tells how it went.
+func (e *environment) doubtful(s *session) bool {
+	if s.lexical && !s.copying.Load() {
+		if s.piping {
+			s.out = wire.AppendEmpty(s.out, 'H')
+		}
+		if s.flush() == nil {
+			s.queue.drain()
+			s.lexical = false
+		}
+	}
+	return s.lexical || e.drifted()
+}
+
+// followLexical notes statements that may change how texts are read.
+func (s *session) followLexical(st *query.Statement) {
+	for _, c := range st.Settings {
+		switch c.Name {
+		case "standard_conforming_strings", "client_encoding", "names", "backslash_quote", "all":
+			s.lexical = true
+		}
+	}
+	if st.DiscardAll || st.MayChangeSettings && s.gate.Posture().Restricted {
+		s.lexical = true
+	}
+}
+
+// followOwn takes up the gateway's own settings: reason and patience.
+func (s *session) followOwn(st *query.Statement) {
+	if !sluiceSetting(st) {
+		return
+	}
+	c := st.Settings[0]
+	s.setOwn(c.Name, c.Value)
+}
+
+func (s *session) setOwn(name, value string) {
+	switch strings.TrimPrefix(name, "sluice.") {
+	case "reason":
+		s.gate.Reason = value
+	case "ticket":
+		s.gate.Ticket = value
+	case "wait":
+		s.gate.Wait = patience(value)
+	}
+}
+
+// patience reads sluice.wait: seconds, or a duration with a unit. Zero means
+// not to wait at all; nothing, or something unreadable, to wait as long as it
+// takes.
+func patience(value string) time.Duration {
+	value = strings.TrimSpace(value)
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		if d, err = time.ParseDuration(value + "s"); err != nil {
+			return 0
+		}
+	}
+	if d <= 0 {
+		return -1
+	}
+	return d
+}
+
+// freshCatalog waits for a catalog that holds what was committed until now,
+// at most once a second.
+func (s *session) freshCatalog() bool {
+	now := s.srv.Now()
+	if s.env.loader == nil || now.Sub(s.refreshed) < time.Second {
+		return false
+	}
+	s.refreshed = now
+	_, err := s.env.loader.Fresh(s.ctx)
+	return err == nil
+}

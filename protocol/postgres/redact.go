@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"sluice/access"
+	query "sluice/query/postgres"
+)
+
+// redactedLiteral stands for a literal in what is stored and shown.
+const redactedLiteral = "'[redacted]'"
+
+// maxRedacted bounds the texts that a session remembers redacted.
+const maxRedacted = 1024
+
+// redact keeps the values of masked columns out of the record: where a mask
+// applies to an action, its literals and bound values are not stored. The
+// digest stays over the real ones.
+func (s *session) redact(a *access.Action, d *access.Decision) {
+	columns := maskedColumns(d)
+	if len(columns) == 0 {
+		return
+	}
+	a.Shown = s.withoutLiterals(a, columns)
+	if len(a.Args) > 0 {
+		a.Args = append([]access.Arg(nil), a.Args...)
+		for i := range a.Args {
+			a.Args[i].Secret = true
+		}
+	}
+	// What is stored of the action is no longer what its origin says.
+	a.Origin = nil
+}
+
+func maskedColumns(d *access.Decision) (columns []access.ColumnID) {
+	for _, o := range d.Obligations {
+		if m, ok := o.(access.Mask); ok && len(m.Detect) == 0 {
+			columns = append(columns, m.Column)
+		}
+	}
+	return columns
+}
+
+func (s *session) withoutLiterals(a *access.Action, columns []access.ColumnID) string {
+	if shown, ok := s.redacted[a.Origin]; ok && a.Origin != nil {
+		return shown
+	}
+	st := query.Statement{Action: *a}
+	shown := cutSpans(a.Text, st.LiteralSpans(columns))
+	if a.Origin != nil {
+		if len(s.redacted) >= maxRedacted {
+			clear(s.redacted)
+		}
+		s.redacted[a.Origin] = shown
+	}
+	return shown
+}
+
+func cutSpans(text string, spans []query.Span) string {
+	var out []byte
+	at := 0
+	for _, sp := range spans {
+		if sp.Start < at || sp.End > len(text) {
+			continue
+		}
+		out = append(append(out, text[at:sp.Start]...), redactedLiteral...)
+		at = sp.End
+	}
+	return string(append(out, text[at:]...))
+}

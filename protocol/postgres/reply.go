@@ -1,0 +1,612 @@
+package postgres
+
+import (
+	"fmt"
+	"io"
+
+	"sluice/access"
+	"sluice/pipeline"
+	"sluice/protocol/postgres/wire"
+	query "sluice/query/postgres"
+)
+
+// A replies is the state of the upstream's direction. It belongs to
+// readUpstream, and to finish once that has returned.
+type replies struct {
+	rd   *wire.Reader
+	mark int    // where what passes unchanged begins in the reader's buffer
+	out  []byte // what was rewritten so far of this chunk
+
+	skip int // bytes of a long message that are still to pass
+
+	held   []held // outcomes of the segment so far: an error may undo them
+	failed bool   // an error came in this segment
+	tx     bool   // a transaction block was open when the segment began
+}
+
+// A held is an outcome that waits for the end of its segment.
+type held struct {
+	permit  *pipeline.Permit
+	outcome access.Outcome
+}
+
+// maxHeld bounds the outcomes that wait; beyond it the oldest are reported as
+// they are.
+const maxHeld = 1 << 14
+
+// finish reports what is still held when the session ends.
+func (r *replies) finish() {
+	for _, h := range r.held {
+		h.permit.Done(h.outcome)
+	}
+	r.held = nil
+}
+
+// readUpstream walks the upstream's messages by their headers. What needs no
+// change is written as it came, one write a chunk.
+func (s *session) readUpstream() error {
+	r := &s.replies
+	r.rd = wire.NewReader(s.up.Conn, upstreamBuffer, s.up.Buffered)
+	for {
+		whole, err := s.walk()
+		if err != nil {
+			s.emit(whole)
+			return err
+		}
+		if err := s.emit(whole); err != nil {
+			return err
+		}
+		r.rd.Shrink(upstreamBuffer)
+		if err := r.rd.Fill(); err != nil {
+			if err == io.EOF {
+				return io.EOF
+			}
+			return fmt.Errorf("upstream: %w", err)
+		}
+		r.mark = r.rd.Pos()
+		s.active.Store(s.srv.Now().UnixNano())
+	}
+}
+
+// walk handles every whole message in the buffer, and begins to pass one that
+// is larger than the buffer and needs no change. It reports whether what is to
+// be written ends at the end of a message.
+func (s *session) walk() (whole bool, err error) {
+	r := &s.replies
+	for {
+		if r.skip > 0 {
+			n := min(r.skip, r.rd.Buffered())
+			r.rd.Take(n)
+			if r.skip -= n; r.skip > 0 {
+				return false, nil
+			}
+		}
+		typ, size, ok, err := r.rd.Header()
+		if err != nil || !ok {
+			return true, err
+		}
+		if !r.rd.Whole(size) {
+			if size <= r.rd.Cap() || !s.passable(typ) {
+				return true, nil
+			}
+			if err := s.passLong(typ, size); err != nil {
+				return true, err
+			}
+			continue
+		}
+		if err := s.reply(typ, r.rd.Take(size)); err != nil {
+			return true, err
+		}
+	}
+}
+
+// passLong begins to pass a row that does not fit the buffer.
+func (s *session) passLong(typ byte, size int) error {
+	e := s.queue.head()
+	if err := s.answerable(e); err != nil {
+		return err
+	}
+	s.count(e, typ, size)
+	s.replies.skip = size
+	return nil
+}
+
+// passable reports whether a message may pass without being looked at.
+func (s *session) passable(typ byte) bool {
+	if typ != 'D' && typ != 'd' {
+		return false
+	}
+	e := s.queue.head()
+	if e == nil || e.hidden {
+		return false
+	}
+	p := s.planOf(e)
+	return p == nil
+}
+
+// emit writes what this chunk amounts to.
+func (s *session) emit(whole bool) error {
+	r := &s.replies
+	run := r.rd.Since(r.mark)
+	r.mark = r.rd.Pos()
+	out := run
+	if len(r.out) > 0 {
+		r.out = append(r.out, run...)
+		out = r.out
+		r.out = r.out[:0]
+	}
+	if cap(r.out) > 16*upstreamBuffer {
+		r.out = nil
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	if s.rec != nil {
+		s.rec.Output("", out)
+	}
+	return s.client.write(out, whole)
+}
+
+// drop removes the message just taken from what is written.
+func (s *session) drop(msg []byte) { s.replace(msg, nil) }
+
+// replace writes other bytes in the place of the message just taken.
+func (s *session) replace(msg, with []byte) {
+	r := &s.replies
+	r.out = append(r.out, r.rd.Since(r.mark)[:r.rd.Pos()-r.mark-len(msg)]...)
+	r.out = append(r.out, with...)
+	r.mark = r.rd.Pos()
+}
+
+// reply handles one whole message of the upstream.
+func (s *session) reply(typ byte, msg []byte) error {
+	switch typ {
+	case 'N':
+		return s.notice(msg)
+	case 'A':
+		return nil
+	case 'S':
+		return s.parameter(msg)
+	}
+	e := s.queue.head()
+	if e == nil {
+		return s.unasked(typ, msg)
+	}
+	if err := s.answerable(e); err != nil {
+		return err
+	}
+	if e.deny != nil && typ != 'E' && typ != 'Z' {
+		return &fatal{code: "XX000", message: fmt.Sprintf("sluice: the upstream answered %q to a message made to fail", typ)}
+	}
+	if e.hidden {
+		return s.hiddenReply(e, typ, msg)
+	}
+	switch typ {
+	case 'D', 'd':
+		return s.row(e, typ, msg)
+	case 'C', 'I', 's':
+		return s.complete(e, typ, msg)
+	case 'Z':
+		return s.ready(e, msg)
+	case 'E':
+		return s.failure(e, msg)
+	case 'T':
+		return s.described(e, msg)
+	case '1', '2', '3':
+		s.confirm(e)
+	case 'n':
+		s.pop(e)
+	case 't', 'c', 'V':
+	case 'G', 'H', 'W':
+		s.copyBegins(e, typ)
+	default:
+		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent an unknown message %q", typ)}
+	}
+	return nil
+}
+
+// answerable waits until the records behind an entry are durable: before the
+// first byte of an answer leaves. Anything but a pure read was waited for
+// before it was forwarded.
+func (s *session) answerable(e *entry) error {
+	if e == nil || e.durable {
+		return nil
+	}
+	if c := e.cover.Load(); c != nil {
+		if err := c.Durable(s.ctx); err != nil {
+			return journalFatal(err)
+		}
+	}
+	for _, p := range e.permits {
+		if err := p.Durable(s.ctx); err != nil {
+			return journalFatal(err)
+		}
+	}
+	e.durable = true
+	return nil
+}
+
+// unasked handles a message that answers nothing: only an error that ends the
+// upstream's session may come so.
+func (s *session) unasked(typ byte, msg []byte) error {
+	if typ != 'E' {
+		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q unasked", typ)}
+	}
+	if s.masked() {
+		s.replace(msg, scrubbed(msg, "", false))
+	}
+	return nil
+}
+
+func (s *session) notice(msg []byte) error {
+	if e := s.queue.head(); e != nil && e.hidden {
+		s.drop(msg)
+		return nil
+	}
+	if s.masked() {
+		s.replace(msg, scrubbed(msg, "", false))
+	}
+	return nil
+}
+
+// masked reports whether some mask could apply to the session, as last seen by
+// readClient.
+func (s *session) masked() bool { return s.maskedNow.Load() }
+
+func (s *session) parameter(msg []byte) error {
+	name, value, err := wire.ParseParameterStatus(msg[wire.HeaderLen:])
+	if err != nil {
+		return s.malformed(err)
+	}
+	s.env.report(name, value)
+	return nil
+}
+
+func (s *session) malformed(err error) error {
+	return &fatal{code: "08P01", message: "sluice: from the upstream: " + err.Error()}
+}
+
+// confirm handles ParseComplete, BindComplete and CloseComplete.
+func (s *session) confirm(e *entry) {
+	finishUnused(s.names.settle(e, 0, true))
+	if e.kind == kindParse {
+		s.settleParse(e, access.Outcome{})
+	}
+	s.pop(e)
+}
+
+// settleParse reports the end of a Parse that had a record of its own.
+func (s *session) settleParse(e *entry, o access.Outcome) {
+	for _, p := range e.permits {
+		p.Done(o)
+	}
+}
+
+func (s *session) pop(e *entry) {
+	s.queue.pop()
+	e.release()
+}
+
+// count adds a row to the result in progress.
+func (s *session) count(e *entry, typ byte, size int) {
+	switch {
+	case e == nil:
+	case e.run != nil:
+		e.run.cur.count(typ, size)
+	case e.portal != nil:
+		e.portal.cur.count(typ, size)
+	}
+}
+
+// planOf returns what must happen to the rows of the result in progress; nil:
+// they pass.
+func (s *session) planOf(e *entry) *plan {
+	switch {
+	case e == nil:
+		return nil
+	case e.run != nil:
+		return e.run.cur.plan
+	case e.portal != nil:
+		return e.portal.cur.plan
+	}
+	return nil
+}
+
+// row handles DataRow and CopyData.
+func (s *session) row(e *entry, typ byte, msg []byte) error {
+	s.count(e, typ, len(msg))
+	p := s.planOf(e)
+	if p == nil {
+		return nil
+	}
+	return s.applyPlan(e, p, typ, msg)
+}
+
+// complete handles CommandComplete, EmptyQueryResponse and PortalSuspended.
+func (s *session) complete(e *entry, typ byte, msg []byte) error {
+	switch {
+	case e.run != nil:
+		return s.completeQuery(e, typ, msg)
+	case e.kind == kindExecute && e.portal != nil:
+		return s.completeExecute(e, typ, msg)
+	}
+	return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q out of turn", typ)}
+}
+
+func (s *session) completeQuery(e *entry, typ byte, msg []byte) error {
+	run := e.run
+	s.limitNotice(&run.cur, msg)
+	if typ == 'C' {
+		s.finishStatement(run.statement(), run.permit(), &run.cur, msg)
+		finishUnused(s.names.settle(e, run.index, true))
+	}
+	run.next(s)
+	return nil
+}
+
+func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
+	po := e.portal
+	e.begin()
+	if typ == 's' {
+		s.pop(e)
+		return nil
+	}
+	s.limitNotice(&po.cur, msg)
+	s.finishStatement(po.def.st, po.permit, &po.cur, msg)
+	finishUnused(s.names.settle(e, 0, true))
+	s.pop(e)
+	return nil
+}
+
+// finishStatement holds a statement's outcome until its segment ends.
+func (s *session) finishStatement(st *query.Statement, p *pipeline.Permit, cur *result, msg []byte) {
+	s.copying.Store(false)
+	o := cur.outcome(s.srv.Now())
+	if msg[0] == 'C' {
+		tag := msg[wire.HeaderLen : len(msg)-1]
+		if n := wire.TagRows(tag); !cur.limited && n > o.Rows {
+			o.Rows = n
+		}
+	}
+	if p != nil {
+		s.holdOutcome(held{p, o})
+	}
+	if st != nil {
+		if st.DDL && s.env.loader != nil {
+			s.ddl = true
+		}
+		if st.Tx == query.TxCommit || st.Tx == query.TxPrepare {
+			s.replies.release(false)
+		}
+		if opaqueCode(st) {
+			s.names.taint()
+		}
+	}
+}
+
+// opaqueCode reports whether a statement ran code that may have used PREPARE or
+// DEALLOCATE behind the gateway's back.
+func opaqueCode(st *query.Statement) bool {
+	switch st.Action.Verb {
+	case access.VerbDo, access.VerbCall, access.VerbUnknown:
+		return true
+	}
+	return st.Action.Confidence == access.Opaque
+}
+
+func (s *session) holdOutcome(h held) {
+	r := &s.replies
+	if len(r.held) >= maxHeld {
+		r.release(false)
+	}
+	r.held = append(r.held, h)
+}
+
+// release reports the outcomes held. undone: an error has rolled them back.
+func (r *replies) release(undone bool) {
+	for _, h := range r.held {
+		h.outcome.Undone = undone
+		h.permit.Done(h.outcome)
+	}
+	clear(r.held)
+	r.held = r.held[:0]
+}
+
+// ready handles ReadyForQuery: the end of a segment.
+func (s *session) ready(e *entry, msg []byte) error {
+	if len(msg) != wire.HeaderLen+1 {
+		return s.malformed(wire.ErrMalformed)
+	}
+	status := msg[wire.HeaderLen]
+	s.endSegment(e, status)
+	s.pop(e)
+	return nil
+}
+
+func (s *session) endSegment(e *entry, status byte) {
+	r := &s.replies
+	if e.run != nil {
+		e.run.abandon()
+	}
+	if e.kind == kindFunction {
+		for _, p := range e.permits {
+			p.Done(access.Outcome{Rows: 1, Duration: s.srv.Now().Sub(e.sent).Microseconds()})
+		}
+	}
+	finishUnused(s.names.settle(e, 1<<30, false))
+	// Outside a transaction block an error has rolled back the whole segment.
+	r.release(r.failed && status == 'I' && !r.tx)
+	r.failed, r.tx = false, status != 'I'
+	if status == 'I' {
+		finishUnused(s.names.endTransaction())
+	}
+	if s.ddl && status == 'I' {
+		s.ddl = false
+		s.env.loader.Invalidate()
+	}
+	s.status.Store(uint32(status))
+	s.copying.Store(false)
+}
+
+// failure handles ErrorResponse. In the extended protocol the upstream then
+// skips everything up to the next Sync.
+func (s *session) failure(e *entry, msg []byte) error {
+	s.replies.failed = true
+	s.copying.Store(false)
+	se, err := wire.ParseError(msg[wire.HeaderLen:])
+	if err != nil {
+		return s.malformed(err)
+	}
+	text, shown := s.errorText(e, msg, se)
+	switch {
+	case e.deny != nil:
+		s.replace(msg, wire.AppendReport(nil, 'E', e.deny.report))
+	case shown != nil:
+		s.replace(msg, shown)
+	}
+	s.settleFailed(e, text)
+	if e.kind == kindQuery || e.kind == kindFunction {
+		return nil // ReadyForQuery follows
+	}
+	if e.kind == kindSync {
+		return nil // an error at commit; ReadyForQuery follows
+	}
+	s.pop(e)
+	for _, skipped := range s.queue.skip() {
+		s.skipped(skipped)
+	}
+	return nil
+}
+
+// errorText returns what the audit keeps of an error and, if it must be
+// changed, what the client sees.
+func (s *session) errorText(e *entry, msg []byte, se wire.ServerError) (text string, shown []byte) {
+	statement, canonical := "", false
+	if e.run != nil {
+		canonical = !e.run.own
+		if st := e.run.statement(); st != nil {
+			statement = st.Action.Text
+		}
+	} else if e.portal != nil && e.portal.def.st != nil {
+		statement = e.portal.def.st.Action.Text
+		canonical = e.portal.def.text != statement
+	}
+	if s.masked() {
+		return se.Code + " " + scrub(se, statement), scrubbed(msg, statement, canonical)
+	}
+	if canonical {
+		return se.Code + " " + se.Message, withoutPosition(msg)
+	}
+	return se.Code + " " + se.Message, nil
+}
+
+// settleFailed reports the end of what an error ended.
+func (s *session) settleFailed(e *entry, text string) {
+	e.begin()
+	switch {
+	case e.run != nil:
+		if p := e.run.permit(); p != nil {
+			o := e.run.cur.outcome(s.srv.Now())
+			o.Error = text
+			p.Done(o)
+		}
+		e.run.failed = true
+	case e.kind == kindParse:
+		s.settleParse(e, access.Outcome{Error: text})
+	case e.portal != nil && e.portal.permit != nil && e.kind != kindDescribe:
+		o := e.portal.cur.outcome(s.srv.Now())
+		o.Error = text
+		e.portal.permit.Done(o)
+	case e.kind == kindFunction:
+		for _, p := range e.permits {
+			p.Done(access.Outcome{Error: text})
+		}
+	}
+	finishUnused(s.names.settle(e, 1<<30, false))
+}
+
+// skipped settles an entry that the upstream skips behind an error.
+func (s *session) skipped(e *entry) {
+	for _, p := range e.permits {
+		if e.kind != kindExecute || e.portal == nil || e.portal.cur.rows == 0 {
+			p.Done(access.Outcome{NotRun: true, Error: "skipped behind an error"})
+		}
+	}
+	finishUnused(s.names.settle(e, 1<<30, false))
+	e.begin()
+	if e.finding != nil {
+		e.finding.failed = true
+	}
+	e.release()
+}
+
+// copyBegins handles CopyInResponse, CopyOutResponse and CopyBothResponse.
+func (s *session) copyBegins(e *entry, typ byte) {
+	if typ != 'H' {
+		s.copying.Store(true)
+	}
+	e.begin()
+	if e.run != nil {
+		e.run.copyPlan()
+	} else if e.portal != nil {
+		e.portal.cur.plan = e.portal.copy
+	}
+}
+
+// hiddenReply handles the answer to a message of the gateway's own.
+func (s *session) hiddenReply(e *entry, typ byte, msg []byte) error {
+	switch typ {
+	case 'E':
+		// An error of the gateway's own query would fail the client's
+		// transaction: it must not happen, and if it does the client hears it.
+		if e.kind == kindDescribe || s.replies.tx {
+			s.failure(e, msg)
+			return nil
+		}
+		s.drop(msg)
+		s.hiddenFailed(e)
+		return nil
+	case 'T':
+		s.drop(msg)
+		if e.kind == kindDescribe {
+			err := s.planPortal(e.portal, msg)
+			s.pop(e)
+			return err
+		}
+		return nil
+	case 'D':
+		s.drop(msg)
+		return e.finding.read(msg)
+	case 'Z':
+		s.drop(msg)
+		s.replies.failed = false
+		s.status.Store(uint32(msg[wire.HeaderLen]))
+	case '1', '2', '3', 'C', 'I', 'n':
+		s.drop(msg)
+	default:
+		s.drop(msg)
+		return nil
+	}
+	s.pop(e)
+	return nil
+}
+
+func (s *session) hiddenFailed(e *entry) {
+	if e.finding != nil {
+		e.finding.failed = true
+	}
+	s.pop(e)
+	for _, skipped := range s.queue.skip() {
+		s.skipped(skipped)
+	}
+}
+
+// read keeps the first row.
+func (f *finding) read(msg []byte) error {
+	if f == nil || f.row != nil {
+		return nil
+	}
+	return wire.EachValue(msg[wire.HeaderLen:], func(_ int, v []byte) {
+		f.row = append(f.row, string(v))
+	})
+}

@@ -1,0 +1,425 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"sluice/access"
+	"sluice/mask"
+	"sluice/pipeline"
+	"sluice/protocol/postgres/wire"
+	"sluice/query/catalog"
+	query "sluice/query/postgres"
+)
+
+// A result counts one statement's answer and holds the plan for its rows.
+type result struct {
+	rows, bytes, masked int64
+	plan                *plan
+	limits              access.Limit
+	limited             bool // a limit has ended it
+	began               time.Time
+}
+
+func (r *result) count(typ byte, size int) {
+	if typ == 'D' || typ == 'd' {
+		r.rows++
+	}
+	r.bytes += int64(size)
+}
+
+func (r *result) outcome(now time.Time) access.Outcome {
+	return access.Outcome{Rows: r.rows, Bytes: r.bytes, Masked: r.masked, Truncate: r.limited,
+		Duration: now.Sub(r.began).Microseconds()}
+}
+
+// A run is a simple Query in progress: one result after the other.
+type run struct {
+	statements []*query.Statement // what stands behind each action
+	permits    []*pipeline.Permit
+	copies     []*plan // for COPY TO STDOUT under masks; nil entries: none
+	own        bool    // the client's own text was forwarded
+	index      int
+	cur        result
+	failed     bool
+}
+
+func (s *session) newRun(judged []*query.Statement, permits []*pipeline.Permit, own bool) *run {
+	r := &run{statements: judged, permits: permits, own: own}
+	r.start(s.srv.Now())
+	return r
+}
+
+func (r *run) start(now time.Time) {
+	r.cur = result{began: now}
+	if p := r.permit(); p != nil && len(p.Decision.Obligations) > 0 {
+		r.cur.limits = p.Limits()
+		r.cur.plan = limitPlan(r.cur.limits)
+	}
+}
+
+func (r *run) statement() *query.Statement {
+	if r.index < len(r.statements) {
+		return r.statements[r.index]
+	}
+	return nil
+}
+
+func (r *run) permit() *pipeline.Permit {
+	if r.index < len(r.permits) {
+		return r.permits[r.index]
+	}
+	return nil
+}
+
+func (r *run) next(s *session) {
+	r.index++
+	r.start(s.srv.Now())
+}
+
+func (r *run) copyPlan() {
+	if r.index < len(r.copies) && r.copies[r.index] != nil {
+		r.cur.plan = r.copies[r.index]
+	}
+}
+
+// abandon reports the statements that an error kept from running.
+func (r *run) abandon() {
+	for i := r.index; i < len(r.permits); i++ {
+		r.permits[i].Done(access.Outcome{NotRun: true}) // does nothing to the failed one
+	}
+	r.index = len(r.permits)
+}
+
+// A plan says what happens to each column of a result.
+type plan struct {
+	columns []columnPlan
+	detect  *mask.Detector // for columns that no rule named; nil: none
+	with    mask.Transform // for what detect finds
+	limits  access.Limit   // zero fields do not limit
+	copy    *copyFormat    // set: rows come as CopyData
+	any     bool           // some column is masked or looked into
+}
+
+// A columnPlan is what happens to one column.
+type columnPlan struct {
+	masked bool
+	with   mask.Transform
+	detect bool
+	kind   mask.Kind
+	binary bool
+}
+
+func limitPlan(l access.Limit) *plan {
+	if l.Rows == 0 && l.Bytes == 0 {
+		return nil
+	}
+	return &plan{limits: l}
+}
+
+// described handles RowDescription: the second point of evaluation.
+func (s *session) described(e *entry, msg []byte) error {
+	if e.kind == kindDescribe {
+		s.pop(e)
+		return nil
+	}
+	if e.run == nil || e.run.permit() == nil || !s.mustPlan(e.run.permit()) {
+		return nil
+	}
+	p, err := s.makePlan(e.run.permit(), e.run.statement(), msg)
+	e.run.cur.plan = p
+	return err
+}
+
+// planPortal makes the plan of a portal from the gateway's own Describe.
+func (s *session) planPortal(po *portal, msg []byte) error {
+	p, err := s.makePlan(po.permit, po.def.st, msg)
+	po.cur.plan = p
+	return err
+}
+
+// mustPlan reports whether a result's columns have to be looked at.
+func (s *session) mustPlan(p *pipeline.Permit) bool {
+	return s.masked() || len(p.Decision.Obligations) > 0
+}
+
+// makePlan decides about every column of a description. What cannot be traced
+// becomes NULL rather than pass.
+func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) (*plan, error) {
+	fields, err := wire.ParseRowDescription(msg[wire.HeaderLen:], nil)
+	if err != nil {
+		return nil, s.malformed(err)
+	}
+	cols := make([]access.Column, len(fields))
+	lineage := lineageOf(st, len(fields))
+	snap := s.snapshot()
+	for i, f := range fields {
+		cols[i] = column(snap, f, lineage, i)
+	}
+	pl, err := s.planColumns(p, cols)
+	if err != nil || pl == nil {
+		return pl, err
+	}
+	for i, f := range fields {
+		pl.columns[i].binary = f.Binary
+	}
+	return pl, nil
+}
+
+// planColumns asks the policy about columns and compiles its answer; nil if
+// all rows may pass.
+func (s *session) planColumns(p *pipeline.Permit, cols []access.Column) (*plan, error) {
+	pl := &plan{columns: make([]columnPlan, len(cols)), limits: p.Limits()}
+	masks, err := p.Result(cols)
+	if err != nil {
+		s.srv.Log.Warn("result not traceable, all values hidden", "decision", p.ID(), "error", err)
+		masks = make([]access.Mask, len(cols))
+		for i := range masks {
+			masks[i].With = "null"
+		}
+	}
+	for i, m := range masks {
+		c := &pl.columns[i]
+		c.kind = mask.FromPostgres(cols[i].Type)
+		if err := s.compile(pl, c, m); err != nil {
+			return nil, err
+		}
+		pl.any = pl.any || c.masked || c.detect
+	}
+	if !pl.any && pl.limits.Rows == 0 && pl.limits.Bytes == 0 {
+		return nil, nil
+	}
+	return pl, nil
+}
+
+func (s *session) compile(pl *plan, c *columnPlan, m access.Mask) error {
+	if m.With == "" && len(m.Detect) == 0 {
+		return nil
+	}
+	with := m.With
+	if with == "" {
+		with = "redact"
+	}
+	t, err := mask.Compile(with, s.srv.Masks)
+	if err != nil {
+		return &fatal{code: "XX000", message: "sluice: mask: " + err.Error()}
+	}
+	if len(m.Detect) == 0 {
+		c.masked, c.with = true, t
+		return nil
+	}
+	d, err := mask.NewDetector(m.Detect)
+	if err != nil {
+		return &fatal{code: "XX000", message: "sluice: mask: " + err.Error()}
+	}
+	pl.detect, pl.with = d, t
+	c.detect = d.Wants(c.kind)
+	return nil
+}
+
+// lineageOf returns what the text says of a result's columns, if it speaks of
+// as many.
+func lineageOf(st *query.Statement, n int) []access.Column {
+	if st == nil {
+		return nil
+	}
+	if cols, ok := st.Columns(); ok && len(cols) == n {
+		return cols
+	}
+	return nil
+}
+
+// column combines what the server says of a column with what the text says.
+// The two must not contradict each other: the union of their origins counts,
+// and a column is traced only if one of them traces it completely.
+func column(snap *catalog.Snapshot, f wire.Field, lineage []access.Column, i int) access.Column {
+	c := access.Column{Name: string(f.Name), Type: f.Type}
+	if lineage != nil {
+		c.Origins = append(c.Origins, lineage[i].Origins...)
+		c.Traced = lineage[i].Traced
+	}
+	switch {
+	case f.Table == 0:
+	case f.Attribute < 0:
+		c.Traced = true // a system column: ctid, xmin, tableoid
+	case snap == nil:
+		c.Traced = false
+	default:
+		origins, complete := snap.Origins(f.Table, f.Attribute)
+		c.Origins = append(c.Origins, origins...)
+		c.Traced = complete && (lineage == nil || c.Traced || len(lineage[i].Origins) == 0)
+	}
+	return c
+}
+
+func (s *session) snapshot() *catalog.Snapshot {
+	if s.env.loader == nil {
+		return nil
+	}
+	return s.env.loader.Snapshot()
+}
+
+// applyPlan masks one row, or drops it behind a limit.
+func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte) error {
+	cur := e.current()
+	if over(p.limits.Rows, cur.rows) || over(p.limits.Bytes, cur.bytes) {
+		cur.limited = true
+		cur.rows--
+		cur.bytes -= int64(len(msg))
+		s.drop(msg)
+		return nil
+	}
+	if !p.any {
+		return nil
+	}
+	var err error
+	s.scratch = s.scratch[:0]
+	if typ == 'd' {
+		s.scratch, err = p.maskCopy(s.scratch, msg, &cur.masked)
+	} else {
+		s.scratch, err = p.maskRow(s.scratch, msg, &cur.masked)
+	}
+	if err != nil {
+		return &fatal{code: "XX000", message: "sluice: a result does not match its description: " + err.Error()}
+	}
+	s.replace(msg, s.scratch)
+	return nil
+}
+
+func over(limit, n int64) bool { return limit > 0 && n > limit }
+
+// maskRow appends the DataRow msg with its values masked.
+func (p *plan) maskRow(dst, msg []byte, hits *int64) ([]byte, error) {
+	body := msg[wire.HeaderLen:]
+	if len(body) < 2 || int(binary.BigEndian.Uint16(body)) != len(p.columns) {
+		return dst, fmt.Errorf("it has other columns than described")
+	}
+	dst, at := wire.Begin(dst, 'D')
+	dst = append(dst, body[:2]...)
+	rest := body[2:]
+	for i := range p.columns {
+		if len(rest) < 4 {
+			return dst, wire.ErrMalformed
+		}
+		n := int32(binary.BigEndian.Uint32(rest))
+		if n < 0 {
+			dst, rest = append(dst, rest[:4]...), rest[4:]
+			continue
+		}
+		if int(n) > len(rest)-4 {
+			return dst, wire.ErrMalformed
+		}
+		c := &p.columns[i]
+		if !c.masked && !c.detect {
+			dst = append(dst, rest[:4+n]...)
+		} else {
+			dst = p.appendValue(dst, c, rest[4:4+n], hits)
+		}
+		rest = rest[4+n:]
+	}
+	return wire.End(dst, at), nil
+}
+
+// appendValue appends one masked value with its length; -1: NULL.
+func (p *plan) appendValue(dst []byte, c *columnPlan, v []byte, hits *int64) []byte {
+	at := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	out, null, n := p.value(dst, c, v)
+	*hits += int64(n)
+	if null {
+		dst = out[:at+4]
+		binary.BigEndian.PutUint32(dst[at:], 0xffffffff)
+		return dst
+	}
+	binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-4))
+	return out
+}
+
+// value appends v as it may be shown.
+func (p *plan) value(dst []byte, c *columnPlan, v []byte) (out []byte, null bool, hits int) {
+	if c.masked {
+		out, null = c.with.Apply(dst, v, c.kind, c.binary)
+		return out, null, 1
+	}
+	out, null, hits = p.detect.Apply(dst, v, c.kind, c.binary, p.with)
+	if hits == 0 {
+		return append(dst, v...), false, 0
+	}
+	return out, null, hits
+}
+
+// limitNotice tells the client that a limit ended its result, before the
+// command tag, which it corrects.
+func (s *session) limitNotice(cur *result, msg []byte) {
+	if !cur.limited {
+		return
+	}
+	what := fmt.Sprintf("%d rows", cur.limits.Rows)
+	if cur.limits.Rows == 0 || cur.rows < cur.limits.Rows {
+		what = fmt.Sprintf("%d bytes", cur.limits.Bytes)
+	}
+	out := wire.AppendReport(nil, 'N', wire.Report{Severity: "WARNING", Code: "01000",
+		Message: fmt.Sprintf("sluice: the result ends after %s, by %s", what, cur.limits.Rule),
+		Hint:    "Narrow the query with WHERE or LIMIT."})
+	if msg[0] == 'C' {
+		out = wire.AppendCommandComplete(out, limitedTag(string(msg[wire.HeaderLen:len(msg)-1]), cur.rows))
+	} else {
+		out = append(out, msg...)
+	}
+	s.replace(msg, out)
+}
+
+func limitedTag(tag string, rows int64) string {
+	for i := len(tag) - 1; i >= 0; i-- {
+		if tag[i] == ' ' {
+			return fmt.Sprintf("%s %d", tag[:i], rows)
+		}
+	}
+	return tag
+}
+
+// scrub returns what may be shown of an error's message while a mask applies.
+func scrub(se wire.ServerError, statement string) string {
+	return mask.Scrub(se.Code, se.Message, statement)
+}
+
+// scrubbed rebuilds an ErrorResponse or NoticeResponse without anything that
+// can carry a value: the message becomes a template, and DETAIL, HINT, CONTEXT
+// and the internal query go. Severity, SQLSTATE, position and the names of
+// objects stay.
+func scrubbed(msg []byte, statement string, canonical bool) []byte {
+	out, at := wire.Begin(nil, msg[0])
+	var code string
+	wire.EachField(msg[wire.HeaderLen:], func(typ byte, v []byte) {
+		if typ == 'C' {
+			code = string(v)
+		}
+	})
+	wire.EachField(msg[wire.HeaderLen:], func(typ byte, v []byte) {
+		switch typ {
+		case 'D', 'H', 'W', 'q', 'p', 'F', 'L', 'R':
+			return
+		case 'P':
+			if canonical {
+				return
+			}
+		case 'M':
+			v = []byte(mask.Scrub(code, string(v), statement))
+		}
+		out = wire.AppendString(append(out, typ), string(v))
+	})
+	return wire.End(append(out, 0), at)
+}
+
+// withoutPosition rebuilds an error whose position counts characters of
+// another text than the client's.
+func withoutPosition(msg []byte) []byte {
+	out, at := wire.Begin(nil, msg[0])
+	wire.EachField(msg[wire.HeaderLen:], func(typ byte, v []byte) {
+		if typ != 'P' {
+			out = wire.AppendString(append(out, typ), string(v))
+		}
+	})
+	return wire.End(append(out, 0), at)
+}
