@@ -48,9 +48,8 @@ type Options struct {
 	// it and watch the reload, and the ports are those it names.
 	Copy bool
 
-	// Change, with Copy, may rewrite the copied configuration before the start.
-	// Nil: leave it.
-	Change func(folder string) error
+	// Extra, with Copy, is one more YAML file; its ports are replaced as well.
+	Extra string
 
 	Postgres pgserver.Options // of the server; its Port is set here
 	Log      io.Writer        // of the gateway; nil: discard
@@ -151,10 +150,10 @@ func (s *Stage) copyConfig(p ports) (err error) {
 		}
 	}
 	s.Config, s.Data = config, filepath.Join(s.temp, "demo-data")
-	if s.options.Change != nil {
-		return s.options.Change(config)
+	if s.options.Extra == "" {
+		return nil
 	}
-	return nil
+	return os.WriteFile(filepath.Join(config, "extra.yaml"), []byte(replace.Replace(s.options.Extra)), 0o600)
 }
 
 // load makes the shop.

@@ -1,0 +1,74 @@
+-- Errors, transactions, cursors, prepared statements, several at once.
+CREATE TABLE t (id int PRIMARY KEY, v text);
+INSERT INTO t SELECT i, 'value ' || i FROM generate_series(1, 10) i;
+SELECT * FROM t ORDER BY id LIMIT 3;
+SELECT 1/0;
+SELEC 1;
+SELECT * FROM nowhere;
+INSERT INTO t VALUES (1, 'again');
+\errverbose
+BEGIN;
+INSERT INTO t VALUES (11, 'inside');
+SAVEPOINT a;
+INSERT INTO t VALUES (1, 'fails');
+SELECT 'still failed';
+ROLLBACK TO a;
+SELECT count(*) FROM t;
+COMMIT;
+BEGIN;
+SELECT nonsense;
+COMMIT;
+SELECT count(*) FROM t;
+SELECT 1\; SELECT 2\; SELECT 3;
+INSERT INTO t VALUES (20, 'implicit')\; SELECT 1/0\; INSERT INTO t VALUES (21, 'never');
+SELECT count(*) FROM t WHERE id >= 20;
+PREPARE p (int) AS SELECT v FROM t WHERE id = $1;
+EXECUTE p(3);
+EXECUTE p(4);
+DEALLOCATE p;
+EXECUTE p(5);
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, v FROM t ORDER BY id;
+FETCH 2 FROM c;
+MOVE 3 IN c;
+FETCH NEXT FROM c;
+CLOSE c;
+COMMIT;
+\set FETCH_COUNT 3
+SELECT id FROM t ORDER BY id;
+\unset FETCH_COUNT
+DO $$ BEGIN RAISE NOTICE 'a notice with % and %', 1, 'text'; RAISE WARNING 'a warning'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'an exception' USING DETAIL = 'detail', HINT = 'hint', ERRCODE = 'P0042'; END $$;
+\echo :LAST_ERROR_SQLSTATE :LAST_ERROR_MESSAGE
+SET search_path TO pg_catalog;
+SHOW search_path;
+RESET search_path;
+SET datestyle TO 'SQL, DMY';
+SELECT date '2024-02-29';
+RESET datestyle;
+SET statement_timeout = '50ms';
+SELECT pg_sleep(5);
+RESET statement_timeout;
+UPDATE t SET v = v || '!' WHERE id < 3 RETURNING *;
+DELETE FROM t WHERE id > 10 RETURNING id;
+WITH gone AS (DELETE FROM t WHERE id = 10 RETURNING *) SELECT * FROM gone;
+EXPLAIN (COSTS off) SELECT * FROM t WHERE id = 1;
+TABLE t;
+VALUES (1, 'a'), (2, NULL);
+SELECT;
+;
+LISTEN news;
+NOTIFY news;
+UNLISTEN *;
+CREATE TEMP TABLE mine (n int);
+INSERT INTO mine VALUES (1);
+SELECT * FROM mine;
+DISCARD ALL;
+SELECT * FROM mine;
+SELECT repeat('wide ', 3000);
+SELECT pg_terminate_backend(pg_backend_pid()) AND false FROM t WHERE id = -1;
+CREATE TABLE u (LIKE t INCLUDING ALL);
+TRUNCATE u;
+VACUUM u;
+DROP TABLE u, t;
+\dt
