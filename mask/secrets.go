@@ -35,15 +35,7 @@ func findTokens(v []byte, want set, spans []Span) []Span {
 
 // findInRun checks the parts of a run that begins at offset at.
 func findInRun(run []byte, at int, want set, spans []Span) []Span {
-	for i := 0; i+minToken <= len(run); i++ {
-		if is(run, i-1, classAlnum) {
-			continue
-		}
-		if what, n := tokenAt(run[i:]); n > 0 && want.has(what) {
-			spans = append(spans, Span{at + i, at + i + n, what})
-			i += n - 1
-		}
-	}
+	spans = findPrefixed(run, at, want, spans)
 	if !want.has(FoundHighEntropy) {
 		return spans
 	}
@@ -56,6 +48,34 @@ func findInRun(run []byte, at int, want set, spans []Span) []Span {
 			spans = append(spans, Span{at + i, at + i + n, FoundHighEntropy})
 		}
 		i += n + 1
+	}
+	return spans
+}
+
+// findPrefixed finds tokens that begin with something known, where a word
+// begins. A JWT that fails fails from every later start in its first part as
+// well; these are left out, or a value full of starts would take their number
+// times its length.
+func findPrefixed(run []byte, at int, want set, spans []Span) []Span {
+	noJWT := 0
+	for i := 0; i+minToken <= len(run); i++ {
+		if is(run, i-1, classAlnum) {
+			continue
+		}
+		what, n := FoundJWT, 0
+		if bytes.HasPrefix(run[i:], jwtBegin) {
+			if i >= noJWT && want.has(FoundJWT) {
+				var first int
+				n, first = jwt(run[i:])
+				noJWT = i + first
+			}
+		} else {
+			what, n = tokenAt(run[i:])
+		}
+		if n > 0 && want.has(what) {
+			spans = append(spans, Span{at + i, at + i + n, what})
+			i += n - 1
+		}
 	}
 	return spans
 }
@@ -154,9 +174,6 @@ var tokenForms = func(all []tokenForm) (byFirst [128][]tokenForm) {
 
 // tokenAt returns the token that b begins with and its length; 0 if there is none.
 func tokenAt(b []byte) (Found, int) {
-	if b[0] == 'e' && b[1] == 'y' && b[2] == 'J' {
-		return FoundJWT, jwt(b)
-	}
 	if b[0] >= 128 {
 		return FoundNothing, 0
 	}
@@ -175,28 +192,32 @@ func tokenAt(b []byte) (Found, int) {
 	return FoundNothing, 0
 }
 
-// jwt returns the length of a compact JWS or JWE (RFC 7515, 7516): base64url
-// parts between dots, of which the first is a JSON object. An unsigned token's
-// last part is empty.
-func jwt(b []byte) int {
-	n, parts := 0, 0
-	for {
+// jwtBegin is {" in base64, as every header begins.
+var jwtBegin = []byte("eyJ")
+
+// jwt returns the length of a compact JWS or JWE (RFC 7515, 7516) at the start
+// of b, 0 if there is none, and that of its first part: base64url parts between
+// dots. An unsigned token's last part is empty.
+func jwt(b []byte) (n, first int) {
+	for parts := 1; ; parts++ {
 		start := n
 		for n < len(b) && base64u.has(b[n]) {
 			n++
 		}
-		if parts++; parts <= 2 && n-start < 8 {
-			return 0
+		if parts == 1 {
+			first = n
+		}
+		if parts <= 2 && n-start < 8 {
+			return 0, first
 		}
 		if n == len(b) || b[n] != '.' || parts == 5 {
-			break
+			if parts < 3 {
+				n = 0
+			}
+			return n, first
 		}
 		n++
 	}
-	if parts < 3 {
-		return 0
-	}
-	return n
 }
 
 // randomLooking tells a token drawn by lot from words, paths and identifiers:

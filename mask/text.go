@@ -54,6 +54,9 @@ func partial(dst, value []byte, kind Kind, binary bool) ([]byte, bool) {
 
 func partialText(dst, value []byte) []byte {
 	dst = append(dst, hidden...)
+	if n := len(value); n >= 10 && ascii(value[n-10:]) { // most values
+		return append(dst, value[n-4:]...)
+	}
 	if !utf8.Valid(value) {
 		return dst
 	}
@@ -69,6 +72,14 @@ func partialText(dst, value []byte) []byte {
 		return append(dst, lastRunes(value, 2)...)
 	}
 	return dst
+}
+
+func ascii(b []byte) bool {
+	var all byte
+	for _, c := range b {
+		all |= c
+	}
+	return all < utf8.RuneSelf
 }
 
 // lastRunes returns the last n characters of valid UTF-8.
