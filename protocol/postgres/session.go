@@ -50,14 +50,15 @@ type session struct {
 	env     *environment
 	rec     Recording
 
-	status     atomic.Uint32 // of the last ReadyForQuery: I, T or E
-	copying    atomic.Bool   // the upstream reads COPY data
-	active     atomic.Int64  // unix nanoseconds of the last message either way
-	waiting    waiter
-	watch      *watch // readClient's: reading ahead while an action waits
-	marker     string // a name that no client can know
-	leave      func() // gives back the subject's place
-	unregister func() // forgets the cancel key
+	replication bool          // set at start: texts may be replication commands
+	status      atomic.Uint32 // of the last ReadyForQuery: I, T or E
+	copying     atomic.Bool   // the upstream reads COPY data
+	active      atomic.Int64  // unix nanoseconds of the last message either way
+	waiting     waiter
+	watch       *watch // readClient's: reading ahead while an action waits
+	marker      string // a name that no client can know
+	leave       func() // gives back the subject's place
+	unregister  func() // forgets the cancel key
 
 	// readClient's.
 	piping    bool               // extended messages were forwarded since the last Sync
