@@ -1,0 +1,58 @@
+package mask_test
+
+import (
+	"fmt"
+
+	"sluice/access"
+	"sluice/mask"
+)
+
+func ExampleTransform_Apply() {
+	for _, with := range mask.Methods() {
+		t, err := mask.Compile(with, access.NewSecret("key"))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Print(with)
+		for _, v := range []struct {
+			kind  mask.Kind
+			value string
+		}{
+			{mask.KindText, "alice@example.com"}, {mask.KindInt8, "4111111111111111"}, {mask.KindDate, "1987-06-05"},
+		} {
+			out, null := t.Apply(nil, []byte(v.value), v.kind, false)
+			if null {
+				out = []byte("-")
+			}
+			fmt.Printf(" | %s", out)
+		}
+		fmt.Println()
+	}
+	// Output:
+	// null | - | - | -
+	// redact | [redacted] | - | -
+	// zero |  | 0 | 2000-01-01
+	// hash | b661450523651e740d1a2588ca8b44a2 | 40247945321932935 | -
+	// partial | ****.com | 1111 | -
+	// card_last4 | **** | 1111 | -
+	// first_letter | a**** | - | -
+	// email | a***@example.com | - | -
+	// year | **** | - | 1987-01-01
+}
+
+func ExampleDetector_Mask() {
+	d, err := mask.NewDetector([]string{"pii", "secrets"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	with, err := mask.Compile("partial", access.Secret{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	out, hits := d.Mask(nil, []byte("alice@example.com paid 19.99 with 4111 1111 1111 1111"), with)
+	fmt.Println(string(out), hits)
+	// Output: ****.com paid 19.99 with ****1111 2
+}
