@@ -46,6 +46,11 @@ func (n *negotiation) scram(st *startup) error {
 	if err != nil {
 		return err
 	}
+	// Asked again: else a guesser could open many connections first, while it
+	// may, and use up a guess on each of them later.
+	if err := n.allowed(st); err != nil {
+		return err
+	}
 	signature, login, err := x.final(final)
 	if err != nil {
 		return err

@@ -229,6 +229,27 @@ func TestSCRAMWithoutInitialResponse(t *testing.T) {
 	}
 }
 
+// Connections opened before the limit was reached are no guesses in store.
+func TestSCRAMAsksAgain(t *testing.T) {
+	p := newStartupPeer(t, nil)
+	c := p.raw(t)
+	c.write(startupMessage(version30, "user", "alice"))
+	if _, err := c.receive(); err != nil {
+		t.Fatal(err)
+	}
+	sc := &scramClient{gs2: "n,,"}
+	c.write(c.encode(&pgproto3.SASLInitialResponse{AuthMechanism: scramName, Data: sc.first()}))
+	m, err := c.receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.dir.block("alice")
+	c.write(c.encode(&pgproto3.SASLResponse{Data: sc.final("first", p.dir.SCRAM("alice"), m.(*pgproto3.AuthenticationSASLContinue).Data)}))
+	if e := c.refusal(); e.Code != "28000" || !strings.Contains(e.Message, "try again") {
+		t.Errorf("got %+v", e)
+	}
+}
+
 // A man in the middle strips PLUS from the offer; the client, which could have
 // bound, says so, and must be turned away even with the right password.
 func TestSCRAMDowngradeByHand(t *testing.T) {

@@ -398,8 +398,8 @@ func writeStartupError(c io.Writer, e *startupError) error {
 // about the resource is looked at before: an unknown one is told only to those
 // who proved an identity.
 func (n *negotiation) authenticate(ctx context.Context, st *startup) error {
-	if err := n.Directory.Allow(st.User, st.Host()); err != nil {
-		return &startupError{Code: "28000", Message: "sluice: " + err.Error()}
+	if err := n.allowed(st); err != nil {
+		return err
 	}
 	login, ok := n.certificate(ctx, st.User)
 	if ok {
@@ -407,6 +407,14 @@ func (n *negotiation) authenticate(ctx context.Context, st *startup) error {
 		return n.send(&pgproto3.AuthenticationOk{})
 	}
 	return n.scram(st)
+}
+
+// allowed asks whether this user may try from this address now.
+func (n *negotiation) allowed(st *startup) error {
+	if err := n.Directory.Allow(st.User, st.Host()); err != nil {
+		return &startupError{Code: "28000", Message: "sluice: " + err.Error()}
+	}
+	return nil
 }
 
 // certificate accepts a client certificate that the TLS handshake verified. A

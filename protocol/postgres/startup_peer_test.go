@@ -36,10 +36,10 @@ import (
 // certificate; it remembers what was reported to it.
 type startupDirectory struct {
 	passwords map[string][]string
-	blocked   string // user that may not try
 
-	mu     sync.Mutex
-	failed []string
+	mu      sync.Mutex
+	blocked string // user that may not try
+	failed  []string
 }
 
 func newStartupDirectory() *startupDirectory {
@@ -95,7 +95,15 @@ func (d *startupDirectory) failures() int {
 	return len(d.failed)
 }
 
+func (d *startupDirectory) block(user string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.blocked = user
+}
+
 func (d *startupDirectory) Allow(user, _ string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if user == d.blocked {
 		return errors.New("too many failed logins; try again in 30 s")
 	}
