@@ -79,6 +79,7 @@ type verification struct {
 	// where there is one. The second tells which record was altered.
 	records, leaves Tree
 	suspects        []Finding      // records whose leaf is not the leaves file's, since the last claim
+	breaks          []Finding      // segments that do not continue the one before, since the last claim
 	missed          map[uint64]int // finding index by sequence number, for those that may turn up elsewhere
 
 	name    string // of the segment in hand
