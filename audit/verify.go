@@ -71,10 +71,11 @@ type verification struct {
 	broken   bool    // a checkpoint disagreed: later ones must, too
 	unhinged bool    // an anchor disagreed
 
-	expect uint64 // sequence number of the next record
-	chain  Hash
-	guess  bool // chain is not known: a record before could not be read
-	blind  bool // some leaf is not known: no claim can be judged
+	expect    uint64 // sequence number of the next record
+	chain     Hash
+	guess     bool // chain is not known: a record before could not be read
+	rechained bool // an altered record is known: the chain may have been made to fit it, up to the next segment
+	blind     bool // some leaf is not known: no claim can be judged
 	// records has the leaves as the records say; leaves as the leaves files say,
 	// where there is one. The second tells which record was altered.
 	records, leaves Tree
@@ -153,7 +154,7 @@ func (v *verification) judge(c *claim) {
 		// The leaves file has what was signed, so the records that differ from it
 		// are the altered ones, and explain a broken chain.
 		v.flush(&v.suspects)
-		v.breaks, v.records = nil, v.leaves
+		v.breaks, v.records, v.rechained = nil, v.leaves, true
 		v.agree(c)
 	default:
 		v.disagree(c)

@@ -28,8 +28,8 @@ func (v *verification) segment(first uint64, last bool) error {
 		v.guess = true
 	case v.expect > first:
 		v.report.find(Finding{Kind: Reordered, Segment: v.name, Seq: first, Detail: fmt.Sprintf("the segment should begin with record %d", v.expect)})
-	case v.guess:
-		v.chain, v.guess = head.Prev, false
+	case v.guess || v.rechained:
+		v.chain, v.guess, v.rechained = head.Prev, false, false
 	case head.Prev != v.chain:
 		v.breaks = append(v.breaks, Finding{Kind: Altered, Segment: v.name, Seq: first,
 			Detail: "the segment does not continue the one before: its header was altered, or records before it"})
