@@ -74,7 +74,8 @@ func (e *Engine) find(ctx context.Context, r *access.Request, d *access.Decision
 	now := e.o.Now()
 	for i := range all {
 		a := &all[i]
-		if a.State == store.Approved && now.Before(a.Expires) && met(d.Approval, e.supporters(a)) && met(a.Quorum, e.supporters(a)) {
+		// One that somebody still waits for was approved for that one.
+		if a.State == store.Approved && now.Before(a.Expires) && !e.held(a.ID) && e.meets(a, d.Approval) {
 			return a, nil, nil
 		}
 	}
@@ -87,6 +88,13 @@ func (e *Engine) find(ctx context.Context, r *access.Request, d *access.Decision
 		}
 	}
 	return nil, nil, nil
+}
+
+// meets reports whether the people who approved a request still may, and would
+// be enough for q too.
+func (e *Engine) meets(a *store.Approval, q access.Quorum) bool {
+	people := e.supporters(a)
+	return met(a.Quorum, people) && met(q, people)
 }
 
 // create records and stores a new request and holds it.
@@ -175,8 +183,12 @@ func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struc
 	}
 	tell(e.pending(a))
 	for {
-		if a, err := e.settled(ctx, a.ID); err != nil || a != nil {
-			return e.conclude(ctx, a, err)
+		done, err := e.settled(ctx, a.ID)
+		if err != nil {
+			return access.Approval{}, fmt.Errorf("approval: %w", err)
+		}
+		if done != nil {
+			return answer(done), nil
 		}
 		select {
 		case <-ctx.Done(): // settled sees it
@@ -189,13 +201,6 @@ func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struc
 			return access.Approval{}, &access.PendingError{Pending: e.pending(a)}
 		}
 	}
-}
-
-func (e *Engine) conclude(_ context.Context, a *store.Approval, err error) (access.Approval, error) {
-	if err != nil {
-		return access.Approval{}, fmt.Errorf("approval: %w", err)
-	}
-	return answer(a), nil
 }
 
 // settled returns the request if it is not pending any more, nil if it is. It

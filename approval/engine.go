@@ -150,6 +150,12 @@ func (e *Engine) hold(id string) (woken chan struct{}, ok bool) {
 	return woken, true
 }
 
+func (e *Engine) held(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.waiting[id] != nil
+}
+
 func (e *Engine) release(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -99,12 +99,28 @@ func (e *Engine) barred(a *store.Approval, s access.Subject) error {
 	case !asked(a.Quorum, s):
 		return ErrNotAsked
 	}
-	for _, party := range a.Requester.Chain() {
-		if now, err := e.o.People.Lookup(party.Issuer, party.ID); err == nil && involved(now, s) {
-			return ErrSelf
-		}
+	if e.involvedNow(a.Requester, s) {
+		return ErrSelf
 	}
 	return nil
+}
+
+// involvedNow is involved with what is known today: parties may have new owners,
+// and owners other accounts.
+func (e *Engine) involvedNow(requester, s access.Subject) bool {
+	for _, party := range requester.Chain() {
+		now, err := e.o.People.Lookup(party.Issuer, party.ID)
+		if err == nil && involved(now, s) {
+			return true
+		}
+		for _, name := range []string{party.Owner, now.Owner} {
+			owner, err := e.o.People.Lookup(party.Issuer, name)
+			if err == nil && samePerson(owner, s) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // supporters are the people who approved and still may, each once.

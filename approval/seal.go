@@ -62,7 +62,9 @@ func newSealer(key access.Secret) (sealer, error) {
 }
 
 // bound ties a sealed content to its request: moved to another, it does not open.
-func bound(a *store.Approval) []byte { return append([]byte("sluice content v1\x00"+a.ID), a.Digest[:]...) }
+func bound(a *store.Approval) []byte {
+	return append([]byte("sluice content v1\x00"+a.ID), a.Digest[:]...)
+}
 
 func (s sealer) seal(a *store.Approval, c Content) ([]byte, error) {
 	plain, err := json.Marshal(c)

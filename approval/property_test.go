@@ -1,0 +1,236 @@
+package approval
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"sluice/access"
+	"sluice/store"
+)
+
+// A machine plays users, approvers, time, crashes and a breaking journal against
+// two engines over one store, and keeps its own simple account of what may run.
+type machine struct {
+	*world
+	clock   time.Time
+	engines []*Engine
+	groups  map[string][]string // membership, as the machine remembers it
+	granted []access.Approval   // answers that Approve returned, also stale ones
+	ran     map[string]int      // by request
+}
+
+func newMachine(rt *rapid.T) *machine {
+	m := &machine{world: newWorld(), clock: noon, ran: map[string]int{}, groups: map[string][]string{}}
+	m.world.now = func() time.Time { return m.clock }
+	for id, s := range m.people {
+		m.groups[id] = s.Groups
+	}
+	m.engines = []*Engine{m.open(rt), m.open(rt)}
+	return m
+}
+
+var (
+	askers = []string{"alice", "bob", "eve", "bot", "root"}
+	voters = []string{"alice", "bob", "carol", "dan", "eve", "root", "bot", "bob-at-work"}
+	texts  = []string{"one", "two"}
+	rules  = [][]access.Approvers{
+		{oneDBA}, {{Group: "dba", Count: 2}}, {oneDBA, {Group: "security", Count: 1}}, {{Group: "nobody", Count: 1}},
+	}
+)
+
+func (m *machine) engine(rt *rapid.T) *Engine { return rapid.SampledFrom(m.engines).Draw(rt, "node") }
+
+func (m *machine) request(rt *rapid.T) (access.Request, access.Decision) {
+	r := ask(m.who(rapid.SampledFrom(askers).Draw(rt, "asker")), rapid.SampledFrom(texts).Draw(rt, "text"))
+	return r, demand(rapid.SampledFrom(rules).Draw(rt, "rule")...)
+}
+
+func (m *machine) ask(rt *rapid.T) {
+	r, d := m.request(rt)
+	a, err := m.engine(rt).Approve(ctx, r, d, noTell)
+	if err == nil && a.Approved {
+		if a.Digest != r.Digest() {
+			rt.Fatal("an answer for another question")
+		}
+		m.granted = append(m.granted, a)
+	}
+}
+
+// giveUp asks, and gives up as soon as it is told to wait.
+func (m *machine) giveUp(rt *rapid.T) {
+	r, d := m.request(rt)
+	r.Context.Wait = 0
+	client, cancel := context.WithCancel(ctx)
+	defer cancel()
+	id := ""
+	_, err := m.engine(rt).Approve(client, r, d, func(p access.Pending) { id = p.ID; cancel() })
+	if id != "" && (err == nil || !m.world.notes.broken && !m.failCommit && m.state(id) == store.Pending) {
+		rt.Fatalf("gave up, and the request is %s, %v", m.state(id), err)
+	}
+}
+
+func (m *machine) vote(rt *rapid.T) {
+	if len(m.rows) == 0 {
+		rt.Skip()
+	}
+	id := rapid.SampledFrom(m.rows).Draw(rt, "request").ID
+	_, _ = m.engine(rt).Vote(ctx, id, m.who(rapid.SampledFrom(voters).Draw(rt, "voter")), rapid.IntRange(0, 4).Draw(rt, "no") > 0, "")
+}
+
+func (m *machine) use(rt *rapid.T) {
+	if len(m.granted) == 0 {
+		rt.Skip()
+	}
+	a := rapid.SampledFrom(m.granted).Draw(rt, "answer")
+	if m.engine(rt).Use(ctx, a) != nil {
+		return
+	}
+	m.ran[a.ID]++
+	if m.ran[a.ID] > 1 {
+		rt.Fatalf("request %s ran twice", a.ID)
+	}
+	row, _ := m.Approval(ctx, a.ID)
+	if !m.clock.Before(row.Expires) {
+		rt.Fatalf("request %s ran after its expiry", a.ID)
+	}
+	if !m.enough(row) {
+		rt.Fatalf("request %s of %s ran without quorum %v: %+v", a.ID, row.Requester.ID, row.Quorum.From, row.Votes)
+	}
+	if types := m.types(a.ID); types[len(types)-1] != access.ApprovalUsed {
+		rt.Fatalf("request %s ran unrecorded: %v", a.ID, types)
+	}
+}
+
+// enough is the oracle: it tries every way of giving the places to the voters.
+func (m *machine) enough(row store.Approval) bool {
+	var places, people []string
+	for _, f := range row.Quorum.From {
+		for range f.Count {
+			places = append(places, f.Group)
+		}
+	}
+	for _, v := range row.Votes {
+		if !v.Approve {
+			return false
+		}
+		person := strings.TrimSuffix(v.Voter.ID, "-at-work") // bob has two accounts
+		requester := row.Requester.ID
+		if person == requester || v.Voter.ID == "bot" || requester == "bot" && person == "bob" {
+			return false // nobody involved, and no agent, may even have voted
+		}
+		people = append(people, v.Voter.ID)
+	}
+	return m.seat(places, people, nil)
+}
+
+func (m *machine) seat(places, people, taken []string) bool {
+	if len(places) == 0 {
+		return true
+	}
+	for _, p := range people {
+		person := strings.TrimSuffix(p, "-at-work")
+		if !slices.Contains(taken, person) && slices.Contains(m.groups[p], places[0]) && m.seat(places[1:], people, append(taken, person)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *machine) regroup(rt *rapid.T) {
+	who := rapid.SampledFrom(voters).Draw(rt, "who")
+	groups := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"dba", "security"}), rapid.ID[string]).Draw(rt, "groups")
+	m.groups[who] = groups
+	m.move(who, groups...)
+}
+
+// check holds after every step.
+func (m *machine) check(rt *rapid.T) {
+	for _, row := range m.rows {
+		if (row.Sealed != nil) != (row.State == store.Pending) {
+			rt.Fatalf("request %s is %s, content kept: %v", row.ID, row.State, row.Sealed != nil)
+		}
+		if types := m.types(row.ID); !slices.Contains(types, eventOf[row.State]) {
+			rt.Fatalf("request %s is %s, journal has %v", row.ID, row.State, types)
+		}
+	}
+}
+
+var eventOf = map[string]access.EventType{
+	store.Pending: access.ApprovalRequested, store.Approved: access.ApprovalApproved, store.Rejected: access.ApprovalRejected,
+	store.Withdrawn: access.ApprovalWithdrawn, store.Expired: access.ApprovalExpired, store.Used: access.ApprovalUsed,
+}
+
+// Whatever happens in whatever order: nothing runs without its quorum, nothing
+// twice, nothing unrecorded.
+func TestNeverWithoutQuorumNeverTwice(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newMachine(rt)
+		rt.Repeat(map[string]func(*rapid.T){
+			"ask":     m.ask,
+			"give up": m.giveUp,
+			"vote":    m.vote,
+			"vote 2":  m.vote,
+			"use":     m.use,
+			"use 2":   m.use,
+			"regroup": m.regroup,
+			"time": func(rt *rapid.T) {
+				m.clock = m.clock.Add(time.Duration(rapid.IntRange(0, 6).Draw(rt, "m")) * time.Minute)
+			},
+			"sweep":   func(rt *rapid.T) { _ = m.engine(rt).Sweep(ctx) },
+			"crash":   func(rt *rapid.T) { m.engines[rapid.IntRange(0, 1).Draw(rt, "node")] = m.open(rt) },
+			"journal": func(*rapid.T) { m.world.notes.broken = !m.world.notes.broken },
+			"commit":  func(*rapid.T) { m.failCommit = !m.failCommit },
+			"":        m.check,
+		})
+	})
+}
+
+// The matching agrees with trying everything.
+func TestQuorumMatchesOracle(t *testing.T) {
+	groups := []string{"a", "b", "c"}
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &machine{groups: map[string][]string{}}
+		var people []access.Subject
+		var names []string
+		for i := range rapid.IntRange(0, 5).Draw(rt, "people") {
+			p := access.Subject{Issuer: "local", ID: string(rune('p' + i)), Groups: rapid.SliceOfDistinct(rapid.SampledFrom(groups), rapid.ID[string]).Draw(rt, "groups")}
+			m.groups[p.ID] = p.Groups
+			people, names = append(people, p), append(names, p.ID)
+		}
+		var q access.Quorum
+		var places []string
+		for range rapid.IntRange(1, 3).Draw(rt, "demands") {
+			f := access.Approvers{Group: rapid.SampledFrom(groups).Draw(rt, "group"), Count: rapid.IntRange(1, 2).Draw(rt, "count")}
+			q.From = append(q.From, f)
+			for range f.Count {
+				places = append(places, f.Group)
+			}
+		}
+		if got, want := met(q, people), m.seat(places, names, nil); got != want {
+			rt.Fatalf("met(%v, %v) = %v, want %v", q.From, people, got, want)
+		}
+	})
+}
+
+func FuzzSealed(f *testing.F) {
+	w := newWorld()
+	e := w.open(f)
+	a := store.Approval{ID: "req-1"}
+	sealed, err := e.seal.seal(&a, Content{Text: "x"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a := store.Approval{ID: "req-1", Sealed: b}
+		if c, err := e.seal.open(&a); (err == nil) != (string(b) == string(sealed)) || err != nil && c.Text != "" {
+			t.Fatalf("%+v, %v", c, err)
+		}
+	})
+}
