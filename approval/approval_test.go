@@ -513,3 +513,39 @@ func TestCancelledBeforeAsking(t *testing.T) {
 		t.Errorf("%v, %d requests", err, len(w.rows))
 	}
 }
+
+// Two accounts turn out to be one person's after both voted.
+func TestOnePersonCountsOnceAlsoAtUse(t *testing.T) {
+	w := newWorld()
+	e := w.open(t)
+	twin := w.who("bob-at-work")
+	twin.Email = "other@example.test"
+	w.people[twin.ID] = twin
+	r, d := ask(w.who("eve"), "x"), demand(access.Approvers{Group: "dba", Count: 2})
+	id := requested(t, e, r, d)
+	vote(t, e, w, id, "bob", true)
+	vote(t, e, w, id, "bob-at-work", true)
+	a, err := e.Approve(ctx, r, d, noTell)
+	if err != nil || !a.Approved {
+		t.Fatal(a, err)
+	}
+	twin.Email = w.who("bob").Email
+	w.people[twin.ID] = twin
+	if err := e.Use(ctx, a); !errors.Is(err, ErrLost) {
+		t.Error(err)
+	}
+}
+
+// An approval that expired before anybody swept is not an answer: people are
+// asked again.
+func TestExpiredApprovalIsAskedAgain(t *testing.T) {
+	w := newWorld()
+	e := w.open(t)
+	r, d := ask(w.who("alice"), "x"), demand(oneDBA)
+	id := requested(t, e, r, d)
+	vote(t, e, w, id, "bob", true)
+	w.now = func() time.Time { return noon.Add(time.Hour) }
+	if again := requested(t, e, r, d); again == id {
+		t.Error("taken up")
+	}
+}

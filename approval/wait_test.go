@@ -204,3 +204,20 @@ func TestRunExpiresWhatNobodyWaitsFor(t *testing.T) {
 		}
 	})
 }
+
+// A second session must not take what a first one waits for, also in the moment
+// before the first has noticed the answer.
+func TestAnAnswerBelongsToWhoWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		e := w.open(t)
+		first := waiting(ctx, e, patient(w, 0), demand(oneDBA))
+		vote(t, w.open(t), w, first.id(), "bob", true) // through another node
+		if id := requested(t, e, patient(w, -1), demand(oneDBA)); id == first.id() {
+			t.Error("taken from the one who waits")
+		}
+		<-first.done
+		if err := e.Use(ctx, first.answer); err != nil {
+			t.Error(err)
+		}
+	})
+}
