@@ -35,8 +35,11 @@ func (c *call) filter() (AuditFilter, error) {
 			return f, Errorf(ErrInvalid, "limit must be a number; 0 means all")
 		}
 	}
-	if !c.caller.SeesAll() && f.Subject == "" {
-		f.Subject = c.caller.Subject.ID // admits has the last word; this only saves looking
+	if me := c.caller.Subject.ID; !c.caller.SeesAll() && f.Subject != me {
+		if f.Subject != "" {
+			return f, WithHint(Errorf(ErrForbidden, "only administrators and auditors search the events of others"), "leave the subject out to see your own")
+		}
+		f.Subject = me // admits has the last word; this only saves looking
 	}
 	return f, nil
 }

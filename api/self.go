@@ -167,7 +167,7 @@ func (a *API) can(c *call) error {
 	if !c.caller.SeesAll() {
 		for i := range verdicts {
 			verdicts[i].Reasons = brief(verdicts[i].Reasons)
-			verdicts[i].Would = nil
+			verdicts[i].Would, verdicts[i].Nearest = nil, "" // both name places in files
 		}
 	}
 	return c.answer(filled(verdicts))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -112,10 +113,17 @@ func (a *app) exit(err error) int {
 		code, hint = usage, "sluice --help lists the commands"
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(a.Err, "sluice: %s\n", clean(text))
+		a.complain(text)
 	}
 	if hint != "" {
 		fmt.Fprintf(a.Err, "hint: %s\n", clean(hint))
 	}
 	return code
+}
+
+// complain prints an error, or several with a line each.
+func (a *app) complain(text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		fmt.Fprintf(a.Err, "sluice: %s\n", clean(line))
+	}
 }

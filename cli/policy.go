@@ -168,7 +168,7 @@ func verdictFacts(v v1.Verdict) []fact {
 	for _, o := range v.Obligations {
 		facts = append(facts, fact{"obligation", o})
 	}
-	return append(facts, fact{"needs", quorum(v.From)}, fact{"could approve", strings.Join(v.Approvers, ", ")})
+	return append(facts, fact{"nearest", v.Nearest}, fact{"needs", quorum(v.From)}, fact{"could approve", strings.Join(v.Approvers, ", ")})
 }
 
 func understood(confidence, why string) string {

@@ -63,7 +63,10 @@ func requestFacts(r v1.Request) []fact {
 		facts = append(facts, fact{fmt.Sprintf("  $%d", i+1), arg})
 	}
 	facts = append(facts, fact{"rule", r.Rule}, fact{"needs", quorum(r.From)}, fact{"created", when(r.Created)}, fact{"expires", when(r.Expires)},
-		fact{"session", r.Session}, fact{"digest", r.Digest})
+		fact{"session", r.Session})
+	for _, b := range r.Binding {
+		facts = append(facts, fact{"with", b})
+	}
 	for _, v := range r.Votes {
 		how := "rejected"
 		if v.Approve {

@@ -78,11 +78,11 @@ type Request struct {
 	Database string    `json:"database,omitempty"`
 	Reason   string    `json:"reason,omitempty"`  // why the requester says it is needed
 	Session  string    `json:"session,omitempty"` // whose statement waits
-	Digest   string    `json:"digest,omitempty"`  // what an approval binds, hex
 	From     []Quorum  `json:"from,omitempty"`    // who must agree
 	Votes    []Vote    `json:"votes,omitempty"`
-	Args     []string  `json:"args,omitempty"` // bound values
-	MayVote  bool      `json:"may_vote"`       // the caller may approve or reject it
+	Args     []string  `json:"args,omitempty"`    // bound values
+	Binding  []string  `json:"binding,omitempty"` // settings that give the text its meaning: role, search_path, ...
+	MayVote  bool      `json:"may_vote"`          // the caller may approve or reject it
 }
 
 // A Quorum is one requirement of a Request.
@@ -197,7 +197,8 @@ type Verdict struct {
 	Effect      string    `json:"effect"`
 	Rule        string    `json:"rule"`
 	Message     string    `json:"message,omitempty"`
-	Hint        string    `json:"hint,omitempty"` // names the nearest rule that would allow
+	Hint        string    `json:"hint,omitempty"`
+	Nearest     string    `json:"nearest,omitempty"` // the rule that comes closest to allowing it, and what it wants
 	Reasons     []Reason  `json:"reasons"`
 	Would       []Reason  `json:"would,omitempty"`
 	Obligations []string  `json:"obligations"`

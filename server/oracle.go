@@ -1,0 +1,135 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/access"
+	"sluice/api"
+	v1 "sluice/api/v1"
+	"sluice/identity"
+	"sluice/policy"
+	"sluice/protocol"
+	"sluice/query/catalog"
+	query "sluice/query/postgres"
+	"sluice/resource"
+)
+
+// An oracle says what would be decided, from the same parts that decide.
+type oracle struct {
+	set      func() *policy.Set
+	people   people
+	targets  protocol.Targets
+	analyzer *query.Analyzer
+	now      func() time.Time
+	// snapshot reads a target's catalog: names mean nothing without it.
+	snapshot func(context.Context, protocol.Target) (*catalog.Snapshot, error)
+}
+
+// people knows the configured users.
+type people interface {
+	Lookup(issuer, id string) (access.Subject, error)
+	Users() []access.Subject
+}
+
+// catalogPatience is how long a question waits for a target's catalog.
+const catalogPatience = 10 * time.Second
+
+func (s *Server) oracle() oracle {
+	return oracle{set: s.policy.Set, people: s.directory, targets: s.catalogue, analyzer: s.analyzer, now: s.o.Now, snapshot: s.postgres.Snapshot}
+}
+
+// Can answers a question, one verdict for each statement.
+func (o oracle) Can(ctx context.Context, q v1.Question) ([]v1.Verdict, error) {
+	who, err := o.people.Lookup(identity.Local, q.Subject)
+	if err != nil {
+		return nil, api.Errorf(api.ErrNotFound, "there is no user %q", q.Subject)
+	}
+	name, database, _ := strings.Cut(q.Resource, "/")
+	target, err := o.targets.Target(ctx, name, database)
+	if err != nil {
+		return nil, targetError(err, name)
+	}
+	statements, incomplete, err := o.statements(ctx, who, target, q.Command)
+	if err != nil {
+		return nil, err
+	}
+	var verdicts []v1.Verdict
+	for _, st := range statements {
+		r := access.Request{Subject: who, Action: st.Action, Resource: target.Resource, Context: access.Context{
+			Time: o.now(), Reason: q.Reason, Client: access.Client{Address: "127.0.0.1:0"}}}
+		v := o.verdict(r)
+		if v.Incomplete == "" && st.Action.Confidence != access.Exact {
+			v.Incomplete = incomplete
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts, nil
+}
+
+func targetError(err error, name string) error {
+	if errors.Is(err, resource.ErrUnknown) {
+		return api.Errorf(api.ErrNotFound, "there is no resource %q", name)
+	}
+	return api.Errorf(api.ErrUnavailable, "resource %s: %s", name, err)
+}
+
+// statements analyses a command as a session at the target would, with the
+// search_path that the server has unless a role or database sets another.
+func (o oracle) statements(ctx context.Context, who access.Subject, target protocol.Target, command string) ([]*query.Statement, string, error) {
+	waiting, cancel := context.WithTimeout(ctx, catalogPatience)
+	defer cancel()
+	incomplete := ""
+	snap, err := o.snapshot(waiting, target)
+	if err != nil {
+		incomplete = fmt.Sprintf("the catalog of %s cannot be read, so names mean nothing: %s", target.Resource.Name, err)
+	}
+	env := query.NewEnv(query.Env{Catalog: snap, SearchPath: []string{"$user", "public"}, Database: target.Resource.Database, User: target.User})
+	batch, err := o.analyzer.Analyze(ctx, who.Issuer+"/"+who.ID, command, env)
+	if err != nil {
+		return nil, "", fmt.Errorf("server: analyse: %w", err)
+	}
+	if len(batch.Statements) == 0 {
+		return nil, "", api.Errorf(api.ErrInvalid, "there is no statement in the command")
+	}
+	return batch.Statements, incomplete, nil
+}
+
+func (o oracle) verdict(r access.Request) v1.Verdict {
+	e := policy.Explain(o.set(), r)
+	d := &e.Decision
+	v := v1.Verdict{
+		Subject: api.Name(&r.Subject), Resource: api.ResourceName(&r.Resource), Verb: r.Action.Verb.String(), Text: r.Action.Visible(),
+		Confidence: r.Action.Confidence.String(), Objects: api.Objects(r.Action.Objects),
+		Effect: d.Effect.String(), Rule: d.By(), Message: d.Message, Hint: d.Hint,
+		Reasons: api.Reasons(d.Reasons), Would: api.Reasons(d.Would), Obligations: api.Obligations(d.Obligations),
+		Nearest: e.Nearest, At: r.Context.Time,
+	}
+	if r.Action.SQL != nil {
+		v.Incomplete = r.Action.SQL.Why
+	}
+	if d.Effect == access.RequireApproval {
+		v.From, v.Approvers = quorum(d.Approval.From), o.approvers(r.Subject, d.Approval)
+	}
+	return v
+}
+
+// approvers are the people who could answer: human, in a group that is asked,
+// and not involved.
+func (o oracle) approvers(asking access.Subject, q access.Quorum) []string {
+	var names []string
+	for _, p := range o.people.Users() {
+		if p.Kind != access.Human || p.Same(asking) || p.ID == asking.Owner {
+			continue
+		}
+		if slices.ContainsFunc(q.From, func(a access.Approvers) bool { return p.In(a.Group) }) {
+			names = append(names, p.ID)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"sluice/access"
+	"sluice/config"
+	"sluice/internal/strictyaml"
+	"sluice/policy"
+)
+
+// reloadTimeout bounds finding secrets and writing the record of a change.
+const reloadTimeout = 30 * time.Second
+
+// changed takes up what the watcher found.
+func (s *Server) changed(cfg *config.Config, problems []strictyaml.Problem) {
+	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
+	defer cancel()
+	err := problemsError(problems)
+	if err == nil {
+		err = s.apply(ctx, cfg)
+	}
+	s.reloaded(err)
+}
+
+// Reload reads the files again now, whether or not they changed: passwords from
+// the environment's files may have.
+func (s *Server) Reload(ctx context.Context) error {
+	cfg, problems := config.Load(s.o.Path)
+	err := problemsError(problems)
+	if err == nil {
+		err = s.apply(ctx, cfg)
+	}
+	s.reloaded(err)
+	return err
+}
+
+func (s *Server) reloaded(err error) {
+	if err == nil {
+		s.metrics.reloads.WithLabelValues("ok").Inc()
+		s.metrics.reloadOK.Set(1)
+		s.refused.Store(nil)
+		s.log.Info("configuration reloaded", "policy", s.policy.Digest())
+		return
+	}
+	why := err.Error()
+	s.metrics.reloads.WithLabelValues("refused").Inc()
+	s.metrics.reloadOK.Set(0)
+	s.refused.Store(&why)
+	s.log.Error("the changed configuration was refused; the old one stays in force", "error", err)
+}
+
+// apply puts a configuration in force as a whole. Everything that can fail
+// comes before the first change; the record of it comes before the new policy.
+func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	set, problems := policy.Load(cfg.Policies)
+	if err := problemsError(problems); err != nil {
+		return err
+	}
+	known, err := users(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	old := s.config.Load()
+	if before := s.policy.Digest(); before != set.Digest() {
+		if err := s.announce(ctx, access.PolicyChanged, map[string]any{"from": before, "to": set.Digest()}); err != nil {
+			return err
+		}
+	}
+	if err := s.catalogue.Swap(specs(cfg)); err != nil {
+		return err
+	}
+	if err := s.directory.Swap(known); err != nil {
+		return err
+	}
+	s.policy.Swap(set)
+	s.metrics.policyIs(set.Digest())
+	s.config.Store(s.keep(old, cfg))
+	return nil
+}
+
+// keep carries over what a running gateway cannot change, and says so.
+func (s *Server) keep(old, next *config.Config) *config.Config {
+	merged := *next
+	fixed := []struct {
+		name    string
+		changed bool
+	}{
+		{"data", old.Gateway.Data != next.Gateway.Data},
+		{"listen", !sameListeners(old, next)},
+		{"tls", !sameTLS(old.Gateway.TLS, next.Gateway.TLS)},
+		{"limits", old.Gateway.Limits != next.Gateway.Limits},
+		{"identity", old.Gateway.Identity != next.Gateway.Identity},
+		{"approval", old.Gateway.Approval != next.Gateway.Approval},
+		{"audit", old.Gateway.Audit != next.Gateway.Audit},
+	}
+	var waiting []string
+	for _, f := range fixed {
+		if f.changed {
+			waiting = append(waiting, f.name)
+		}
+	}
+	if len(waiting) > 0 {
+		s.log.Warn("changes of the gateway that need a restart", "keys", strings.Join(waiting, ", "))
+	}
+	g := old.Gateway
+	g.Roles, g.URL, g.Recording, g.Demo = next.Gateway.Roles, next.Gateway.URL, next.Gateway.Recording, next.Gateway.Demo
+	merged.Gateway = g
+	return &merged
+}
+
+func sameListeners(a, b *config.Config) bool {
+	if len(a.Gateway.Listen) != len(b.Gateway.Listen) {
+		return false
+	}
+	for name, l := range a.Gateway.Listen {
+		if b.Gateway.Listen[name].Value != l.Value {
+			return false
+		}
+	}
+	return true
+}
+
+func sameTLS(a, b config.TLS) bool {
+	a.Pos, b.Pos = strictyaml.Pos{}, strictyaml.Pos{}
+	return reflect.DeepEqual(a, b)
+}
+
+// problemsError is all problems, one a line; nil for none.
+func problemsError(problems []strictyaml.Problem) error {
+	var all []error
+	for _, p := range problems {
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w", errors.Join(all...))
+}
