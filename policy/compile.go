@@ -115,9 +115,13 @@ func (c *compiler) verbs(who string, spec *matchSpec, m *match) {
 	if slices.Contains(named, access.VerbUnknown.String()) {
 		m.verbs.add(access.VerbUnknown)
 	}
-	if m.hasVerbs && m.verbs == (verbSet{}) {
+	if m.verbs == (verbSet{}) && len(classes) == len(spec.Access) && len(named) > 0 && verbsKnown(named) {
 		c.fail(spec.Pos, "%s: no verb is in both verbs and access", who)
 	}
+}
+
+func verbsKnown(names []string) bool {
+	return !slices.ContainsFunc(names, func(n string) bool { return n != "*" && !slices.Contains(verbNames(), n) })
 }
 
 func (c *compiler) resource(who string, spec *resourceSpec, m *match) {

@@ -224,7 +224,7 @@ func (x *expressions) plan(c *condition) error {
 	if err != nil {
 		return err
 	}
-	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(filtered()...)}
+	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(append(filtered(), zoned()...)...)}
 	switch {
 	case est.Max == math.MaxUint64:
 		opts = append(opts, cel.CostLimit(maxCostRunning))

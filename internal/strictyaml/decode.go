@@ -83,7 +83,9 @@ func (d *Decoder) value(n *yaml.Node, v reflect.Value) {
 		return
 	}
 	if isNull(n) {
-		d.Problemf(n, "want %s, got nothing", wanted(v.Type()))
+		if v.Kind() != reflect.Interface {
+			d.Problemf(n, "want %s, got nothing", wanted(v.Type()))
+		}
 		return
 	}
 	if d.custom(n, v) {

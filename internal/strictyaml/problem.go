@@ -51,7 +51,7 @@ func Sort(ps []Problem) []Problem {
 // Suggest returns `, did you mean "x"?` for the candidate nearest to name, or
 // nothing if none is near.
 func Suggest(name string, candidates []string) string {
-	best, score := "", 1+max(1, len(name)/3)
+	best, score := "", min(1+max(1, len(name)/3), len(name)) // at least one letter in common
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(name), strings.ToLower(c), score); d < score {
 			best, score = c, d
