@@ -25,6 +25,10 @@ const (
 	maxTokens = 256
 
 	maxNote = 200 // bytes
+
+	// maxGenerations bounds how often a token may be asked for with another:
+	// a login, a shell, a client and room to spare.
+	maxGenerations = 6
 )
 
 type token struct{ store.Token }
@@ -113,11 +117,14 @@ func (d *Directory) draft(by protocol.Login, ttl time.Duration, note string) (*t
 		ID: newTokenID(), Issuer: Local, User: by.Subject.ID, Note: note,
 		Created: now.UTC().Truncate(time.Microsecond), Expires: now.Add(ttl).UTC().Truncate(time.Microsecond),
 	}}
-	if !by.Expires.IsZero() {
-		t.Parent = by.Credential
-		if by.Expires.Before(t.Expires) {
-			t.Expires = by.Expires
-		}
+	if !by.Expires.IsZero() && by.Expires.Before(t.Expires) {
+		t.Expires = by.Expires
+	}
+	if strings.HasPrefix(by.Credential, tokenID) {
+		t.ID = by.Credential + "." + strings.ToLower(rand.Text()[:8])
+	}
+	if strings.Count(t.ID, ".") > maxGenerations {
+		return nil, errors.New("too many tokens in a row, each asked for with the one before: log in again")
 	}
 	if !t.live(now) {
 		return nil, errors.New("the credential used has expired")
@@ -150,7 +157,18 @@ func newTokenSecret() access.Secret {
 	return access.NewSecret(tokenPrefix + strings.Repeat("0", tokenDigits-len(digits)) + digits)
 }
 
-func newTokenID() string { return "tok-" + strings.ToLower(rand.Text()[:12]) }
+// newTokenID names a token asked for with a password. The id of one asked for
+// with a token is that one's, a dot and a random part, so that it can be revoked
+// with its ancestors.
+func newTokenID() string { return tokenID + strings.ToLower(rand.Text()[:12]) }
+
+const tokenID = "tok-"
+
+// descends reports whether the token named id was asked for with ancestor, at
+// any remove, or is it.
+func descends(id, ancestor string) bool {
+	return ancestor != "" && (id == ancestor || strings.HasPrefix(id, ancestor+"."))
+}
 
 // A Revocation selects tokens to revoke: one by ID, or all of a user.
 type Revocation struct {
@@ -180,26 +198,11 @@ func (d *Directory) choose(r Revocation) (chosen []*token) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for _, t := range d.tokens.byID {
-		if t.Revoked.IsZero() && (t.User == r.User || d.descends(t, r.ID)) {
+		if t.Revoked.IsZero() && (t.User == r.User || descends(t.ID, r.ID)) {
 			chosen = append(chosen, t)
 		}
 	}
 	return chosen
-}
-
-// descends reports whether t is the token named id or was asked for with it, at
-// any remove.
-func (d *Directory) descends(t *token, id string) bool {
-	for range maxTokens {
-		if t == nil || id == "" {
-			return false
-		}
-		if t.ID == id || t.Parent == id {
-			return true
-		}
-		t = d.tokens.byID[t.Parent]
-	}
-	return false
 }
 
 func (d *Directory) revoke(ctx context.Context, by access.Subject, t *token) error {

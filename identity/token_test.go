@@ -185,7 +185,7 @@ func TestTokensCannotRenewThemselves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grandSecret, _ := issue(t, d, grand, time.Hour)
+	grandSecret, last := issue(t, d, grand, time.Hour)
 	if n, err := d.Revoke(ctx, stolen.Subject, Revocation{ID: parent.ID}); n != 3 || err != nil {
 		t.Fatalf("revoked %d, %v", n, err)
 	}
@@ -194,6 +194,26 @@ func TestTokensCannotRenewThemselves(t *testing.T) {
 	}
 	if _, _, err := d.Issue(ctx, stolen, time.Minute, ""); err == nil {
 		t.Error("a revoked token bought a new one")
+	}
+	if !descends(last.ID, child.ID) || descends(parent.ID, last.ID) || descends(parent.ID, "") || descends("tok-ab", "tok-a") {
+		t.Error("wrong family")
+	}
+}
+
+func TestTokensDoNotChainForEver(t *testing.T) {
+	d := newWorld(alice()).open(t)
+	by := login(t, d)
+	for i := 0; ; i++ {
+		secret, _, err := d.Issue(ctx, by, time.Hour, "")
+		if err != nil {
+			if i != maxGenerations+1 {
+				t.Errorf("%d generations: %v", i, err)
+			}
+			return
+		}
+		if by, err = d.Token(ctx, secret); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 // A Token is what is kept of an issued credential: verifiers, never the secret.
 type Token struct {
-	ID        string // names it for people; unique
+	ID        string // names it for people; unique. Package identity gives it meaning
 	Issuer    string // with User, the subject it was issued to
 	User      string
 	Hash      []byte // SHA-256 of the secret, for checks of a secret sent in clear
@@ -15,7 +15,6 @@ type Token struct {
 	Rounds    int    // iteration count of the verifier
 	StoredKey []byte // RFC 5802
 	ServerKey []byte // RFC 5802
-	Parent    string // id of the token that was used to ask for this one; empty: none
 	Note      string // what it is for; shown in lists
 	Created   time.Time
 	Expires   time.Time
