@@ -17,6 +17,16 @@ import (
 // each time it must print where to go, serve, and clean up after Ctrl+C.
 func TestDemo(t *testing.T) {
 	root := t.TempDir()
+	// What a killed demo leaves behind is here. The server's account must be able
+	// to enter, so it is no folder of t's.
+	temp, err := os.MkdirTemp("", "sluice-demo-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(temp)
+	if err := os.Chmod(temp, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for path, target := range map[string]string{"bin/sluice": filepath.Join(house.bin, "sluice"), "demo/config": filepath.Join(house.root, "demo", "config")} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
 			t.Fatal(err)
@@ -26,7 +36,7 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	for _, end := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM} {
-		demoOnce(t, root, end)
+		demoOnce(t, root, temp, end)
 	}
 	if left, _ := filepath.Glob(filepath.Join(root, "*")); len(left) != 2 {
 		t.Errorf("left behind: %q", left)
@@ -35,9 +45,10 @@ func TestDemo(t *testing.T) {
 
 var exportPort = regexp.MustCompile(`PGPORT=(\d+)`)
 
-func demoOnce(t *testing.T, root string, end syscall.Signal) {
+func demoOnce(t *testing.T, root, temp string, end syscall.Signal) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(house.bin, "demo"), "-root", root, "-anywhere")
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
