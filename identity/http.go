@@ -16,36 +16,37 @@ const maxAuthorization = 4096
 // (RFC 7617) with a user's name and password or token. Failures count against
 // address. The error wraps [ErrRefused] or [ErrThrottled].
 func (d *Directory) Authorization(ctx context.Context, header, address string) (protocol.Login, error) {
-	scheme, rest, _ := strings.Cut(header, " ")
 	if header == "" || len(header) > maxAuthorization {
 		return protocol.Login{}, ErrRefused // nothing was guessed
 	}
-	user, check := "", func(string, access.Secret) (protocol.Login, error) { return protocol.Login{}, ErrRefused }
-	secret := access.NewSecret(strings.TrimSpace(rest))
-	switch strings.ToLower(scheme) {
-	case "bearer":
-		check = func(_ string, s access.Secret) (protocol.Login, error) { return d.Token(ctx, s) }
-	case "basic":
-		var ok bool
-		if user, secret, ok = basic(rest); ok {
-			check = func(u string, s access.Secret) (protocol.Login, error) { return d.Password(ctx, u, s) }
-		}
-	}
+	user, secret, basic := parseAuthorization(header)
 	if err := d.Allow(user, address); err != nil {
 		return protocol.Login{}, err
 	}
-	login, err := check(user, secret)
+	check := d.Token
+	if basic {
+		check = func(ctx context.Context, s access.Secret) (protocol.Login, error) { return d.Password(ctx, user, s) }
+	}
+	login, err := check(ctx, secret)
 	if err != nil {
 		d.Failed(user, address)
 	}
 	return login, err
 }
 
-func basic(encoded string) (user string, secret access.Secret, ok bool) {
-	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
-	if err != nil {
-		return "", access.Secret{}, false
+// parseAuthorization returns what the header offers. Anything malformed offers
+// an empty token, which nobody has.
+func parseAuthorization(header string) (user string, secret access.Secret, basic bool) {
+	scheme, rest, _ := strings.Cut(header, " ")
+	rest = strings.TrimSpace(rest)
+	switch strings.ToLower(scheme) {
+	case "bearer":
+		return "", access.NewSecret(rest), false
+	case "basic":
+		b, err := base64.StdEncoding.DecodeString(rest)
+		if user, password, ok := strings.Cut(string(b), ":"); ok && err == nil {
+			return user, access.NewSecret(password), true
+		}
 	}
-	user, password, ok := strings.Cut(string(b), ":")
-	return user, access.NewSecret(password), ok
+	return "", access.Secret{}, false
 }
