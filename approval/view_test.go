@@ -108,4 +108,3 @@ func TestListAndShow(t *testing.T) {
 		t.Error(n, err)
 	}
 }
-
