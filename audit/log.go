@@ -63,6 +63,14 @@ type Live interface {
 // that are there up to the first that is not whole.
 func NewLog(fsys fs.FS, live Live) *Log { return &Log{fsys, live} }
 
+// Durable returns the last record that may be read; 0 if the log is not live.
+func (l *Log) Durable() uint64 {
+	if l.live == nil {
+		return 0
+	}
+	return l.live.Durable()
+}
+
 // A Reader goes through a journal in order.
 type Reader struct {
 	log  *Log

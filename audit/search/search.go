@@ -47,6 +47,7 @@ type Index struct {
 	begun audit.Position // of the open block
 	size  int64
 	count uint64
+	err   error // of the last update by Run
 }
 
 // New indexes log under a name of its own in blocks. A nil blocks means that
@@ -55,21 +56,35 @@ func New(log *audit.Log, name string, blocks store.Blocks) *Index {
 	return &Index{log: log, name: name, blocks: blocks}
 }
 
-// Run keeps the index up to date until ctx ends, looking every so often. It
-// returns what stopped it.
-func (x *Index) Run(ctx context.Context, every time.Duration) error {
+// Run keeps the index up to date until ctx ends, looking every so often. A
+// failure is kept for Lag and tried again: without the index, searches are
+// slow, not wrong.
+func (x *Index) Run(ctx context.Context, every time.Duration) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
-		if err := x.Update(ctx); err != nil {
-			return err
-		}
+		err := x.Update(ctx)
+		x.mu.Lock()
+		x.err = err
+		x.mu.Unlock()
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
+}
+
+// Lag returns how many durable records were not looked at yet, and what kept
+// Run from it, if something did.
+func (x *Index) Lag() (records uint64, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	durable, seen := x.log.Durable(), uint64(0)
+	if x.at.Seq > 0 {
+		seen = x.at.Seq - 1
+	}
+	return durable - min(seen, durable), x.err
 }
 
 // Update indexes what was written since the last time. The last, unfinished
@@ -203,10 +218,11 @@ func (x *Index) Search(ctx context.Context, q Query, yield func(Hit) bool) error
 	if err != nil {
 		return err
 	}
-	if err := x.Update(ctx); err != nil {
-		return err
-	}
 	s := &search{x: x, q: q, m: m, yield: yield}
+	// An index that cannot be kept up is not consulted either.
+	if x.Update(ctx) == nil {
+		s.blocks, s.tail = x.blocks, x.tail()
+	}
 	if err := s.run(ctx); err != nil && err != errEnough {
 		return fmt.Errorf("search: %w", err)
 	}
@@ -242,31 +258,33 @@ type search struct {
 	m     *audit.Matcher
 	yield func(Hit) bool
 	found int
+
+	blocks store.Blocks   // nil: no index
+	tail   audit.Position // where the records begin that the index does not cover
 }
 
 func (s *search) run(ctx context.Context) error {
-	tail := s.x.tail()
 	if s.q.Newest {
-		if err := s.stretch(ctx, tail, 0); err != nil {
+		if err := s.stretch(ctx, s.tail, 0); err != nil {
 			return err
 		}
-		return s.indexed(ctx, tail)
+		return s.indexed(ctx)
 	}
-	if err := s.indexed(ctx, tail); err != nil {
+	if err := s.indexed(ctx); err != nil {
 		return err
 	}
-	return s.stretch(ctx, tail, 0)
+	return s.stretch(ctx, s.tail, 0)
 }
 
-// indexed goes through the blocks before tail.
-func (s *search) indexed(ctx context.Context, tail audit.Position) error {
-	if s.x.blocks == nil || tail.Seq <= 1 {
+// indexed goes through the blocks before the tail.
+func (s *search) indexed(ctx context.Context) error {
+	if s.blocks == nil || s.tail.Seq <= 1 {
 		return nil
 	}
-	f := store.BlockFilter{Log: s.x.name, Newest: s.q.Newest, Limit: page, Before: tail.Seq}
+	f := store.BlockFilter{Log: s.x.name, Newest: s.q.Newest, Limit: page, Before: s.tail.Seq}
 	f.Since, f.Until = s.window()
 	for {
-		blocks, err := s.x.blocks.Blocks(ctx, f)
+		blocks, err := s.blocks.Blocks(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -333,7 +351,9 @@ func (s *search) stretch(ctx context.Context, from audit.Position, last uint64) 
 		switch {
 		case !ok:
 		case s.q.Newest:
-			hits = append(hits, hit)
+			if hits = append(hits, hit); s.q.Limit > 0 && len(hits) >= 2*s.q.Limit {
+				hits = slices.Delete(hits, 0, len(hits)-s.q.Limit)
+			}
 		default:
 			if err := s.give(hit); err != nil {
 				return err
