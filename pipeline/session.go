@@ -367,14 +367,17 @@ func (s *Session) check(p *Permit, a access.Approval) error {
 }
 
 func rejection(a access.Approval) error {
-	who := "an approver"
-	if n := len(a.By); n > 0 {
-		who = a.By[n-1].ID
+	text := fmt.Sprintf("request %s was %s", a.ID, cmpOr(a.State, "rejected"))
+	if a.State == "expired" {
+		text = fmt.Sprintf("request %s expired before enough people answered", a.ID)
 	}
-	if a.Reason == "" {
-		return fmt.Errorf("request %s was %s by %s", a.ID, cmpOr(a.State, "rejected"), who)
+	if n := len(a.By); n > 0 && a.State != "expired" {
+		text += " by " + a.By[n-1].ID
 	}
-	return fmt.Errorf("request %s was %s by %s: %s", a.ID, cmpOr(a.State, "rejected"), who, a.Reason)
+	if a.Reason != "" {
+		text += ": " + a.Reason
+	}
+	return errors.New(text)
 }
 
 func cmpOr(s, or string) string {
