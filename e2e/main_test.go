@@ -69,6 +69,11 @@ metadata: {name: app}
 spec: {groups: [applications], password: {value: demo}}
 ---
 apiVersion: sluice/v1
+kind: User
+metadata: {name: rita} # for reload.txt: no rule knows her
+spec: {groups: [reload], password: {value: demo}}
+---
+apiVersion: sluice/v1
 kind: Policy
 metadata: {name: applications}
 spec:
