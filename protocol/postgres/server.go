@@ -108,11 +108,16 @@ func (srv *Server) buildCatalog(rows catalog.Rows) (*catalog.Snapshot, error) {
 	return catalog.Build(rows, srv.Analyzer.Tracer())
 }
 
+// Close ends what outlives sessions, once every Serve has returned.
+func (srv *Server) Close() {
+	srv.setup()
+	srv.catalogs.close()
+}
+
 // Serve accepts clients on ln until ctx ends or ln fails. Open sessions end
-// with ctx.
+// with ctx. It may be called for several listeners.
 func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv.setup()
-	defer srv.catalogs.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go srv.janitor(ctx)
@@ -147,6 +152,7 @@ func (srv *Server) converse(ctx context.Context, conn net.Conn, proven func()) e
 		srv.cancels.request(ctx, st.Host(), *st.Cancel)
 		return nil
 	}
+	proven()
 	s, err := srv.open(ctx, st)
 	if err != nil {
 		var f *startupError
@@ -155,7 +161,6 @@ func (srv *Server) converse(ctx context.Context, conn net.Conn, proven func()) e
 		}
 		return err
 	}
-	proven()
 	return s.serve()
 }
 
