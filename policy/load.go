@@ -12,7 +12,9 @@ import (
 	"time"
 	_ "time/tzdata" // rules name time zones; a bare container has none
 
+	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v3"
+
 	"sluice/access"
 	"sluice/internal/strictyaml"
 )
@@ -77,18 +79,34 @@ func (r *rule) reason() access.Reason {
 // Load compiles the documents of kind Policy; other kinds are passed over. With
 // any problem at all the set is nil: a bundle holds as a whole or not at all.
 func Load(docs []strictyaml.Document) (*Set, []strictyaml.Problem) {
-	views := views()
-	env, err := newEnv(views)
+	l, err := newLoader()
 	if err != nil {
 		return nil, []strictyaml.Problem{{Message: "policy: " + err.Error()}}
 	}
+	return l.load(docs)
+}
+
+// A loader holds what every policy compiles in. Building it takes longer than
+// compiling most policies.
+type loader struct {
+	views map[string]view
+	env   *cel.Env
+}
+
+func newLoader() (*loader, error) {
+	v := views()
+	env, err := newEnv(v)
+	return &loader{v, env}, err
+}
+
+func (l *loader) load(docs []strictyaml.Document) (*Set, []strictyaml.Problem) {
 	policies := slices.DeleteFunc(slices.Clone(docs), func(d strictyaml.Document) bool { return d.Kind != Kind })
 	slices.SortStableFunc(policies, func(a, b strictyaml.Document) int { return cmp.Compare(a.Name, b.Name) })
 	problems := strictyaml.Duplicates(policies)
 	s := &Set{digest: digest(policies)}
 	for _, d := range policies {
 		c := compiler{doc: d, problems: &problems}
-		c.expressions = expressions{env: env, views: views, defs: map[string]uses{}, problems: &problems}
+		c.expressions = expressions{env: l.env, views: l.views, defs: map[string]uses{}, problems: &problems}
 		s.rules = append(s.rules, c.policy()...)
 	}
 	if len(s.rules) > maxRules {
