@@ -33,15 +33,32 @@ type judgement struct {
 	everyone uint8     // the members of the actor chain, one bit each
 }
 
+// parties checks who asks and where, and returns the members of the actor
+// chain, one bit each.
+func parties(r *access.Request) (everyone uint8, err error) {
+	if r.Resource.Name == "" || r.Resource.Protocol == "" {
+		return 0, errors.New("the request names no resource")
+	}
+	n := 0
+	for who := &r.Subject; who != nil; who = who.Actor {
+		if n++; n > maxChain {
+			return 0, errors.New("too many parties act for each other")
+		}
+		if who.ID == "" {
+			return 0, errors.New("the request names nobody who asks")
+		}
+		everyone = everyone<<1 | 1
+	}
+	return everyone, nil
+}
+
 // judge evaluates every candidate.
 func (s *Set) judge(q *question) (*judgement, error) {
-	j := &judgement{q: q, stable: true}
-	for who := &q.r.Subject; who != nil; who = who.Actor {
-		if j.everyone == 1<<(maxChain-1)|(1<<(maxChain-1)-1) {
-			return nil, errors.New("too many parties act for each other")
-		}
-		j.everyone = j.everyone<<1 | 1
+	everyone, err := parties(q.r)
+	if err != nil {
+		return nil, err
 	}
+	j := &judgement{q: q, stable: true, everyone: everyone}
 	s.forEach(q, func(r *rule) {
 		f := finding{rule: r}
 		f.met, f.by = r.static(q)
@@ -99,16 +116,16 @@ func (r *rule) static(q *question) (met tri, by uint8) {
 // mayAct finds a rule that could allow something, whatever the action, for
 // every member of the chain; nil if there is none for one of them.
 func (s *Set) mayAct(r *access.Request) *rule {
+	everyone, err := parties(r)
+	if err != nil {
+		return nil
+	}
 	q := newQuestion(r)
 	q.posture = true
 	var (
 		first *rule
-		open  uint8
 		have  uint8
 	)
-	for who := &r.Subject; who != nil; who = who.Actor {
-		open = open<<1 | 1
-	}
 	s.forEach(q, func(rule *rule) {
 		if !rule.allows() || rule.monitor {
 			return
@@ -120,7 +137,7 @@ func (s *Set) mayAct(r *access.Request) *rule {
 			}
 		}
 	})
-	if have&open != open {
+	if have&everyone != everyone {
 		return nil
 	}
 	return first

@@ -44,7 +44,7 @@ func (s *Set) merge(j *judgement) access.Decision {
 	}
 	grant := j.grant()
 	if grant == nil && j.q.r.Action.Verb.Class() == access.ClassSession {
-		grant = s.sessionGrant(j.q.r)
+		grant = s.mayAct(j.q.r) // what every session needs: for whoever may do anything
 	}
 	if grant == nil {
 		s.byDefault(j, &d)
@@ -117,8 +117,6 @@ func (j *judgement) grant() *rule {
 	return first
 }
 
-// sessionGrant allows what every session needs to whoever may do anything.
-func (s *Set) sessionGrant(r *access.Request) *rule { return s.mayAct(r) }
 
 // asks returns the approval rules that hold, unless the approval in the context
 // satisfies all of them together: two rules that each want one vote want two
