@@ -24,7 +24,7 @@ func startPgBouncer(s *stage) (*peer, error) {
 	users := filepath.Join(s.server.Dir, "pgbouncer.users")
 	if err := s.give(map[string]string{
 		config: bouncerConfig(s, port, users),
-		users:  fmt.Sprintf("%q %q\n", s.server.User, s.server.Password),
+		users:  fmt.Sprintf("%q %q\n", s.direct().user, s.direct().password),
 	}); err != nil {
 		return nil, err
 	}

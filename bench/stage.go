@@ -101,13 +101,18 @@ func (s *stage) startServer() (err error) {
 	return err
 }
 
-func (s *stage) direct() login { return login{s.server.User, s.server.Password, database} }
+// ownerName is who owns the tables and who every peer is at the server: no
+// superuser, as in earnest.
+const ownerName = "app"
+
+func (s *stage) direct() login { return login{ownerName, s.server.Password, database} }
 
 // fill makes pgbench's tables and the large one, whose masked columns all hold
 // the word that the reader looks for.
 func (s *stage) fill() error {
 	progress("filling: scale %d, %d rows", s.scale, s.rows)
-	if _, err := s.server.SQL("postgres", "CREATE DATABASE "+database); err != nil {
+	create := fmt.Sprintf("CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s';\nCREATE DATABASE %[3]s OWNER %[1]s", ownerName, s.server.Password, database)
+	if _, err := s.server.SQL("postgres", create); err != nil {
 		return err
 	}
 	if s.scale > 0 {
@@ -120,10 +125,11 @@ func (s *stage) fill() error {
 		return nil
 	}
 	_, err := s.server.SQL(database, fmt.Sprintf(`
+		SET ROLE %[3]s;
 		CREATE TABLE people (id int, name text, v float8, email text, phone text, card text, note text);
 		INSERT INTO people SELECT i, '%[2]s name ' || i, i * 0.5, '%[2]s' || i || '@example.com', '%[2]s +4930' || i, '%[2]s 4111' || i, '%[2]s note ' || i
 			FROM generate_series(1, %[1]d) i;
-		VACUUM ANALYZE people`, s.rows, telltale))
+		VACUUM ANALYZE people`, s.rows, telltale, ownerName))
 	return err
 }
 

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be its own children, as the program is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "relay" || os.Args[1] == "fetch") {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestParseStat(t *testing.T) {
+	s, err := parseStat([]byte("42 (a) b (c) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 1 0\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (procStat{42, 7, 2 * time.Second, 500 * time.Millisecond}); s != want {
+		t.Errorf("got %+v, want %+v", s, want)
+	}
+	for _, bad := range []string{"", "42", "42 (x) S 1", "x (y) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 30 20", "42 (x) S a 42 42 0 -1 4194560 1 2 3 4 150 50 30 20 1"} {
+		if _, err := parseStat([]byte(bad)); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestSumTree(t *testing.T) {
+	stats := []procStat{{1, 0, 100, 100}, {5, 1, 10, 3}, {6, 5, 4, 0}, {7, 6, 1, 0}, {8, 1, 50, 0}}
+	got, err := sumTree(stats, 5)
+	if err != nil || got != 18 {
+		t.Errorf("got %v, %v, want 18", got, err)
+	}
+	if _, err := sumTree(stats, 9); err == nil {
+		t.Error("a process that is gone has no error")
+	}
+}
+
+// TestTreeCPU burns time and finds it in its own account.
+func TestTreeCPU(t *testing.T) {
+	before, err := treeCPU(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after := before; after < before+3*tick; {
+		for i := range 1_000_000 {
+			_ = math.Sqrt(float64(i))
+		}
+		if after, err = treeCPU(os.Getpid()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busy, err := busyCPU()
+	if err != nil || busy < before {
+		t.Errorf("the machine used %v, this process alone %v, %v", busy, before, err)
+	}
+	if got, err := treeCPU(0); got != 0 || err != nil {
+		t.Errorf("no proxy used %v, %v", got, err)
+	}
+}
+
+func TestForeign(t *testing.T) {
+	u := usage{Client: time.Second, Proxy: time.Second, Server: time.Second, Busy: 4 * time.Second}
+	if got := u.foreign(2*time.Second, 2); got != 0.25 {
+		t.Errorf("got %v", got)
+	}
+	u.Busy = time.Second // clocks of different grain
+	if got := u.foreign(2*time.Second, 2); got != 0 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestMedianAndQuantile(t *testing.T) {
+	for _, c := range []struct {
+		in   []float64
+		want float64
+	}{{[]float64{3, 1, 2}, 2}, {[]float64{4, 1, 2, 3}, 2.5}, {[]float64{7}, 7}} {
+		if got := median(c.in); got != c.want {
+			t.Errorf("median of %v is %v", c.in, got)
+		}
+	}
+	if !math.IsNaN(median(nil)) || !math.IsNaN(quantile(nil, 0.5)) {
+		t.Error("nothing has a median")
+	}
+	ten := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	for q, want := range map[float64]float64{0: 1, 0.1: 1, 0.5: 5, 0.99: 10, 1: 10} {
+		if got := quantile(ten, q); got != want {
+			t.Errorf("quantile %v is %v, want %v", q, got, want)
+		}
+	}
+}
+
+func TestParseTPS(t *testing.T) {
+	got, err := parseTPS("latency average = 1 ms\ninitial connection time = 5 ms\ntps = 1234.5 (without initial connection time)\n")
+	if err != nil || got != 1234.5 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := parseTPS("nothing"); err == nil {
+		t.Error("no tps, no error")
+	}
+}
+
+func TestReadLatencies(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "log.1"), "0 1 300 0 1700000000 5\n1 1 100 0 1700000000 9\n")
+	write(t, filepath.Join(dir, "log.1.1"), "2 1 200 0 1700000000 5\n")
+	got, err := readLatencies(dir)
+	if err != nil || len(got) != 3 || got[0] != 100 || got[2] != 300 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	write(t, filepath.Join(dir, "log.2"), "2 1 skipped 0 1700000000 5\n")
+	if _, err := readLatencies(dir); err == nil {
+		t.Error("an odd line was accepted")
+	}
+	if _, err := readLatencies(t.TempDir()); err == nil {
+		t.Error("no transaction, no error")
+	}
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func message(kind byte, body string) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(body)+4))
+	return append(b, body...)
+}
+
+func TestDrain(t *testing.T) {
+	stream := bytes.Join([][]byte{
+		message('T', "description"), message('D', telltale+" and "+telltale), message('D', telltale),
+		message('D', strings.Repeat("x", 3*readBuffer)), message('C', "SELECT 3"), message('Z', "I"), message('D', "not ours"),
+	}, nil)
+	var got fetched
+	if err := drain(bytes.NewReader(stream), &got, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got.Rows != 3 || got.Telltales != 2 || got.Bytes != int64(len(stream)-len(message('D', "not ours"))) {
+		t.Errorf("got %+v", got)
+	}
+	if err := drain(bytes.NewReader(message('E', "SERROR\x00")), &got, time.Now()); err == nil || !strings.Contains(err.Error(), "SERROR") {
+		t.Errorf("an error message gave %v", err)
+	}
+	if err := drain(bytes.NewReader(stream[:20]), &got, time.Now()); err == nil {
+		t.Error("a cut stream gave no error")
+	}
+}
+
+func TestOptions(t *testing.T) {
+	o, err := parseOptions([]string{"-short", "-rows", "7", "-clients", "2,3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.rounds != 1 || o.seconds != 1 || o.rows != 7 || len(o.clients) != 2 || !o.wants("sluice") || o.wants("nginx") {
+		t.Errorf("got %+v", o)
+	}
+	for _, bad := range [][]string{{"-clients", "0"}, {"-clients", "x"}, {"-rounds", "0"}, {"-only", "("}, {"left"}, {"-nope"}} {
+		if _, err := parseOptions(bad); err == nil {
+			t.Errorf("%v was accepted", bad)
+		}
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	for _, dynamic := range []bool{false, true} {
+		s := &stage{options: options{rules: 100, maskWith: "hash", dynamic: dynamic}}
+		text := s.policies()
+		if n := strings.Count(text, "{id: "); n != 100 {
+			t.Errorf("%d rules", n)
+		}
+		if strings.Contains(text, "rate(") != dynamic {
+			t.Error("the dynamic rule is there when it should not, or not when it should")
+		}
+		if n := strings.Count(text, "mask: {with: hash}"); n != 1+len(maskedColumns) {
+			t.Errorf("%d masks", n)
+		}
+	}
+}
+
+func TestReport(t *testing.T) {
+	a := newResults(&stage{options: options{rounds: 3, seconds: 5, rules: 100, maskWith: "partial"}, absent: []string{"pgbouncer: not installed"}})
+	us := func(n int) time.Duration { return time.Duration(n) * time.Microsecond }
+	run := func(rate float64, client, proxy, server int) result {
+		return result{Operations: 1000, Seconds: 1000 / rate, P10: 1, P50: 2, P99: 3, Client: us(1000 * client), Proxy: us(1000 * proxy), Server: us(1000 * server)}
+	}
+	direct, relay := cell{"select-simple", 8, "direct", false}, cell{"select-simple", 8, "relay", false}
+	for _, rate := range []float64{1000, 9000, 2000} {
+		a.add(relay, run(rate, 20, 20, 40))
+	}
+	a.add(direct, run(4000, 20, 0, 40))
+	a.add(cell{"bulk-copy", 1, "sluice", true}, run(5, 1, 1, 1))
+	a.add(cell{"bulk-copy-masked5", 1, "sluice", true}, run(4, 1, 1, 1))
+	a.fail(direct, errors.New("it broke"))
+	var out strings.Builder
+	a.markdown(&out)
+	for _, want := range []string{
+		"| direct | 4000 | 2.00 |  | 1/2/3 | 20.00 | 0.00 | 40.00 | 1.00 |",
+		"| relay | 2000 | 1.00 |  | 1/2/3 | 20.00 | 20.00 | 40.00 | 0.75 |",
+		"## select-simple, 8 clients", "## bulk-copy, 1 client", "sluice+tls, 5 masked", "Left out: pgbouncer: not installed", "- select-simple/8/direct: it broke",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+	if strings.Index(out.String(), "| direct |") > strings.Index(out.String(), "| relay |") {
+		t.Error("direct does not come first")
+	}
+	name := filepath.Join(t.TempDir(), "r.json")
+	if err := a.write(name); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte(`"Workload": "bulk-copy-masked5"`)) {
+		t.Errorf("%s, %v", b, err)
+	}
+}
+
+// TestRealServer measures a small stage: PostgreSQL, direct and through the
+// relay, with and without TLS.
+func TestRealServer(t *testing.T) {
+	o, err := parseOptions([]string{"-short", "-rows", "2000", "-scale", "1", "-clients", "2", "-peers", "relay", "-strict",
+		"-data", t.TempDir(), "-only", "select-prepared|tpcb-simple/2/relay$|bulk"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := setStage(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.strike()
+	all := newResults(s)
+	if err := s.measure(all, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, why := range all.Failures {
+		t.Errorf("%s: %s", name, why)
+	}
+	if len(all.Cells) != 4+1+2*4 {
+		t.Errorf("%d cells", len(all.Cells))
+	}
+	for _, c := range all.Cells {
+		if m := c.Median; m.P50 <= 0 || m.Seconds <= 0 || strings.HasPrefix(c.Workload, "select") && (m.Client <= 0 || m.Server <= 0 || c.Peer == "relay" && m.Proxy <= 0) {
+			t.Errorf("%v: %+v", c.cell, m)
+		}
+	}
+	masked := bulk{masked: 1}
+	if _, err := masked.run(s, &peer{port: s.server.Port, masked: map[int]login{1: s.direct()}}, false); err == nil {
+		t.Error("values in clear pass for masked ones")
+	}
+}
