@@ -31,7 +31,8 @@ type shaper struct {
 	items  int
 	shape  shape
 
-	start, end, keyStart int // of the statement in progress; start < 0: none
+	start, end, keyStart int  // of the statement in progress; start < 0: none
+	limit                bool // the last token was LIMIT, or FIRST or NEXT of FETCH
 }
 
 // A level is one open bracket.
@@ -123,13 +124,22 @@ func (s *shaper) write(t token, text string) {
 	case tokString:
 		s.out = append(s.out, '\'', stringKind(text))
 	case tokInt:
-		s.out = append(s.out, intKind(text)...)
+		if s.limit { // a row limit is part of what a statement means
+			s.out = append(s.out, text...)
+		} else {
+			s.out = append(s.out, intKind(text)...)
+		}
 	case tokFloat:
 		s.out = append(s.out, '0', '.')
 	default:
 		s.out = append(s.out, text...)
 	}
 	s.out = append(s.out, 0)
+	s.limit = t.kind == tokWord && isLimitWord(text)
+}
+
+func isLimitWord(word string) bool {
+	return strings.EqualFold(word, "limit") || strings.EqualFold(word, "first") || strings.EqualFold(word, "next")
 }
 
 // stringKind keeps bit strings and national characters apart from the rest:

@@ -65,7 +65,9 @@ type Statement struct {
 	Outputs      []Output
 	OutputsKnown bool
 
-	env *Env
+	env     *Env
+	tree    *treeRef // nil: there is no tree
+	literal bool     // some conclusion depends on a constant's value
 }
 
 // An Output is one result column, traced through the text.
@@ -102,7 +104,7 @@ const (
 // Prepare is PREPARE name AS inner.
 type Prepare struct {
 	Name  string
-	Inner *Statement // its Start and End are those of the whole PREPARE's inner text
+	Inner *Statement // Start and End are offsets into the batch's text
 }
 
 // Execute is EXECUTE name (args).
@@ -207,7 +209,7 @@ func (s *Statement) Use(column access.ColumnID) access.Use {
 	return use
 }
 
-// Columns describes the result for [pipeline.Permit.Result] from the text's
+// Columns describes the result, for the second point of evaluation, from the text's
 // lineage: nil, false if the outputs are not known.
 func (s *Statement) Columns() ([]access.Column, bool) {
 	if !s.OutputsKnown {

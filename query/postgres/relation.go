@@ -1,0 +1,310 @@
+package postgres
+
+import (
+	"slices"
+	"strings"
+
+	pgquery "github.com/pganalyze/pg_query_go/v6"
+
+	"sluice/access"
+	"sluice/query/catalog"
+)
+
+// A relUse is one relation in use by a statement.
+type relUse struct {
+	rel          *catalog.Relation // nil: not in the catalog
+	schema, name string
+	temp         bool // of the session
+	read, write  bool
+	uses         map[string]access.Use
+	all          access.Use // of every column
+	unknown      bool       // some column that is not known is used
+}
+
+func (r *relUse) use(column string, use access.Use) {
+	if use == 0 {
+		return
+	}
+	if r.uses == nil {
+		r.uses = make(map[string]access.Use)
+	}
+	r.uses[column] |= use
+}
+
+func (r *relUse) system() bool { return catalog.SystemSchema(r.schema) }
+
+// relation resolves a name to what it can mean: one relation, or two where a
+// temporary one may or may not hide another (the transaction that made it may
+// have been rolled back).
+func (a *analysis) relation(schema, name string) []*relUse {
+	var found []*relUse
+	if schema == "" || strings.HasPrefix(schema, "pg_temp") {
+		if r, ok := a.env.Temp[name]; ok {
+			found = append(found, a.relUse("pg_temp", name, r, true))
+		}
+	}
+	switch {
+	case strings.HasPrefix(schema, "pg_temp"):
+		if len(found) == 0 {
+			found = append(found, a.relUse("pg_temp", name, nil, true))
+		}
+	case schema != "":
+		found = append(found, a.relUse(schema, name, a.lookup(schema, name), false))
+	default:
+		found = a.alongPath(name, found)
+	}
+	return found
+}
+
+func (a *analysis) lookup(schema, name string) *catalog.Relation {
+	if a.env.Catalog == nil {
+		return nil
+	}
+	return a.env.Catalog.Lookup(schema, name)
+}
+
+// alongPath appends what name means outside pg_temp.
+func (a *analysis) alongPath(name string, found []*relUse) []*relUse {
+	for _, schema := range a.env.path {
+		if r := a.lookup(schema, name); r != nil {
+			return append(found, a.relUse(schema, name, r, false))
+		}
+		if schema == "pg_catalog" && a.env.Catalog == nil && isSystemRelation()[name] {
+			return append(found, a.relUse(schema, name, nil, false))
+		}
+	}
+	if len(found) == 0 {
+		found = append(found, a.relUse("", name, nil, false))
+	}
+	return found
+}
+
+// relUse returns the statement's one record of a relation.
+func (a *analysis) relUse(schema, name string, rel *catalog.Relation, temp bool) *relUse {
+	key := catalog.Name{Schema: schema, Name: name}
+	if r := a.relIndex[key]; r != nil {
+		return r
+	}
+	r := &relUse{rel: rel, schema: schema, name: name, temp: temp}
+	if a.relIndex == nil {
+		a.relIndex = make(map[catalog.Name]*relUse)
+	}
+	a.relIndex[key] = r
+	a.rels = append(a.rels, r)
+	a.judge(r)
+	return r
+}
+
+// judge notes what a relation means for confidence and purity.
+func (a *analysis) judge(r *relUse) {
+	qualified := strings.TrimPrefix(r.schema+"."+r.name, ".")
+	if strings.HasPrefix(r.name, "pg_") || r.system() {
+		if isLeakyRelation()[r.name] {
+			a.partial(qualified + " shows what is not its own")
+		}
+	}
+	switch {
+	case r.rel == nil && r.temp:
+		r.unknown = true
+	case r.rel == nil:
+		r.unknown = true
+		a.partial("relation " + qualified + " is not in the catalog")
+	case r.rel.Kind == 'f' || r.rel.RowSecurity:
+		a.impure()
+	}
+}
+
+// use1 marks every meaning of a name as read or written and returns them.
+func (a *analysis) use1(rv *pgquery.RangeVar, read, write bool) []*relUse {
+	a.database(rv.GetCatalogname())
+	rels := a.relation(rv.GetSchemaname(), rv.GetRelname())
+	for _, r := range rels {
+		r.read = r.read || read
+		r.write = r.write || write
+		if write && r.rel != nil && r.rel.Rules {
+			a.partial("rules rewrite statements on " + r.schema + "." + r.name)
+		}
+	}
+	return rels
+}
+
+// whole is use1 for statements that concern a relation as such: any column may
+// be meant.
+func (a *analysis) whole(rv *pgquery.RangeVar, read, write bool) []*relUse {
+	if rv == nil {
+		return nil
+	}
+	rels := a.use1(rv, read, write)
+	for _, r := range rels {
+		r.unknown = true
+	}
+	return rels
+}
+
+// database refuses what names another database: the server will, too.
+func (a *analysis) database(name string) {
+	if name != "" && name != a.env.Database {
+		a.partial("another database is named")
+	}
+}
+
+// relationItem makes the FROM item of a relation.
+func (a *analysis) relationItem(rv *pgquery.RangeVar, rels []*relUse) *item {
+	it := &item{alias: rv.GetRelname(), rels: rels, known: true}
+	if rv.GetAlias() == nil {
+		it.schema = rels[len(rels)-1].schema
+	}
+	for _, r := range rels {
+		if r.rel == nil || r.rel.Columns == nil && r.temp {
+			it.known = false
+			continue
+		}
+		for i := range r.rel.Columns {
+			it.cols = append(it.cols, r.column(&r.rel.Columns[i]))
+		}
+	}
+	it.aliased(rv.GetAlias())
+	return it
+}
+
+func (it *item) aliased(alias *pgquery.Alias) {
+	if alias == nil {
+		return
+	}
+	it.alias, it.schema = alias.GetAliasname(), ""
+	it.rename(names(alias.GetColnames()))
+}
+
+func (r *relUse) column(c *catalog.Column) column {
+	col := column{name: c.Name, marks: []mark{{r, c.Name}}, bare: true}
+	if r.temp {
+		col.line.broken = true // nothing says what was put into it
+	} else {
+		col.line.sources = []catalog.Source{{Relation: r.rel.OID, Num: c.Num}}
+	}
+	return col
+}
+
+// names returns the strings of a list of String nodes.
+func names(list []*pgquery.Node) []string {
+	out := make([]string, 0, len(list))
+	for _, n := range list {
+		out = append(out, n.GetString_().GetSval())
+	}
+	return out
+}
+
+// tableObjects lists every relation in use, and what it reaches.
+func (a *analysis) tableObjects() []access.Object {
+	var objects []access.Object
+	for _, r := range a.rels {
+		r.expand()
+		objects = append(objects, r.object())
+	}
+	for _, r := range a.rels {
+		if r.rel != nil && !r.temp && !r.system() && !a.shallow {
+			objects = append(objects, a.reached(r)...)
+		}
+	}
+	return objects
+}
+
+// expand spreads a use of all columns over the known ones.
+func (r *relUse) expand() {
+	if r.all == 0 || r.rel == nil {
+		return
+	}
+	for i := range r.rel.Columns {
+		r.use(r.rel.Columns[i].Name, r.all)
+	}
+}
+
+// readUses are the uses that show or depend on a column's value.
+const readUses = access.UseOutput | access.UseFlow | access.UseFilter
+
+func (r *relUse) reads() bool {
+	for _, use := range r.uses {
+		if use&readUses != 0 {
+			return true
+		}
+	}
+	return r.read
+}
+
+func (r *relUse) object() access.Object {
+	o := access.Object{
+		Kind: access.KindTable, Schema: r.schema, Name: r.name, Read: r.reads(), Write: r.write,
+		ColumnsKnown: !r.unknown, System: r.system(), Columns: sortedUses(r.uses),
+	}
+	if r.rel != nil {
+		o.OID = r.rel.OID
+	}
+	return o
+}
+
+func sortedUses(uses map[string]access.Use) []access.ColumnUse {
+	if len(uses) == 0 {
+		return nil
+	}
+	list := make([]access.ColumnUse, 0, len(uses))
+	for name, use := range uses {
+		list = append(list, access.ColumnUse{Name: name, Use: use})
+	}
+	slices.SortFunc(list, func(x, y access.ColumnUse) int { return strings.Compare(x.Name, y.Name) })
+	return list
+}
+
+// reached lists what a relation reaches: the tables below a view, the parents
+// of a partition, with the columns that the ones in use stand for.
+func (a *analysis) reached(r *relUse) []access.Object {
+	relations, why := a.env.Catalog.Reaches(r.rel)
+	if why != "" {
+		a.partial(why)
+	}
+	if len(relations) == 0 {
+		return nil
+	}
+	uses, complete := a.below(r)
+	var objects []access.Object
+	for _, b := range relations {
+		a.judgeBelow(b)
+		objects = append(objects, access.Object{
+			Kind: access.KindTable, Schema: b.Schema, Name: b.Name, OID: b.OID, Read: r.reads(), Write: r.write,
+			Columns: sortedUses(uses[b.OID]), ColumnsKnown: complete && !r.unknown,
+			Via: r.schema + "." + r.name, System: b.System,
+		})
+	}
+	return objects
+}
+
+func (a *analysis) judgeBelow(b *catalog.Relation) {
+	if b.Kind == 'f' || b.RowSecurity {
+		a.impure()
+	}
+	if b.System && isLeakyRelation()[b.Name] {
+		a.partial(b.Schema + "." + b.Name + " shows what is not its own")
+	}
+}
+
+// below maps the uses of a relation's columns to those they stand for, by OID.
+func (a *analysis) below(r *relUse) (uses map[uint32]map[string]access.Use, complete bool) {
+	uses = make(map[uint32]map[string]access.Use)
+	complete = true
+	for name, use := range r.uses {
+		c := r.rel.Column(name)
+		if c == nil {
+			complete = false
+			continue
+		}
+		sources, ok := a.env.Catalog.Sources(r.rel.OID, c.Num)
+		complete = complete && ok
+		for _, src := range sources {
+			id, _ := a.env.Catalog.ColumnID(src)
+			if uses[src.Relation] == nil {
+				uses[src.Relation] = make(map[string]access.Use)
+			}
+			uses[src.Relation][id.Column] |= use
+		}
+	}
+	return uses, complete
+}

@@ -1,0 +1,71 @@
+package postgres
+
+import (
+	"context"
+
+	"sluice/access"
+	"sluice/query/catalog"
+)
+
+// viewSubject shares the parser with the subjects.
+const viewSubject = "\x00catalog"
+
+// TraceView explains a view's definition by analyzing it as a statement of its
+// own, with a search_path of pg_catalog alone. It makes an Analyzer a
+// [catalog.Tracer].
+func (a *Analyzer) TraceView(s *catalog.Snapshot, view *catalog.Relation) catalog.Trace {
+	env := NewEnv(Env{Catalog: s, SearchPath: []string{"pg_catalog"}})
+	p, err := a.parse(context.Background(), viewSubject, view.Definition)
+	if err != nil {
+		return catalog.Trace{Why: err.Error()}
+	}
+	statements := p.statements(env, true)
+	if len(statements) != 1 {
+		return catalog.Trace{Why: "the definition is not one statement"}
+	}
+	return traceOf(statements[0], view)
+}
+
+func traceOf(st *Statement, view *catalog.Relation) catalog.Trace {
+	t := catalog.Trace{Why: st.Action.SQL.Why}
+	t.Known = st.Action.Confidence == access.Exact && st.Action.Verb == access.VerbSelect
+	for _, o := range st.Action.Objects {
+		if o.Kind == access.KindTable && o.OID != 0 {
+			t.Reads = append(t.Reads, o.OID)
+		}
+	}
+	if st.OutputsKnown && len(st.Outputs) == len(view.Columns) {
+		for _, o := range st.Outputs {
+			t.Columns = append(t.Columns, catalog.Lineage{Sources: o.Sources, Complete: o.Traced})
+		}
+		return t
+	}
+	t.Columns = everything(st, view)
+	return t
+}
+
+// everything is the answer where columns cannot be told apart: each may hold
+// any column that the definition uses.
+func everything(st *Statement, view *catalog.Relation) []catalog.Lineage {
+	all := catalog.Lineage{Complete: st.Action.Confidence == access.Exact}
+	for _, o := range st.Action.Objects {
+		if o.Kind != access.KindTable {
+			continue
+		}
+		r := st.env.Catalog.Relation(o.OID)
+		if r == nil || !o.ColumnsKnown {
+			all.Complete = false
+			continue
+		}
+		for _, c := range o.Columns {
+			if col := r.Column(c.Name); col != nil {
+				all.Sources = append(all.Sources, catalog.Source{Relation: r.OID, Num: col.Num})
+			}
+		}
+	}
+	columns := make([]catalog.Lineage, len(view.Columns))
+	for i := range columns {
+		columns[i] = all
+	}
+	return columns
+}
