@@ -120,7 +120,7 @@ func (a *analysis) finish() {
 	act.Verb = a.verb
 	act.Confidence = a.confidence
 	act.Pure = !a.impurity && a.confidence == access.Exact && pureVerb(a.verb)
-	act.SQL.Scoped = !a.unscoped
+	act.SQL.Scoped = !a.unscoped || a.verb == access.VerbPrepare
 	act.SQL.Limit = a.limit
 	act.SQL.Functions = a.funcs
 	act.SQL.Why = a.why

@@ -49,7 +49,7 @@ var analyzeCases = []struct{ sql, want string }{
 	{`select payload from events_2024`, ``},
 	{`select f(1)`, ``},
 	{`select similarity('a','b'), uuid_generate_v4()`, ``},
-	{`select variadic(1,2,3)`, ``},
+	{`select vari(1,2,3)`, ``},
 	{`select nextval('orders_id_seq')`, ``},
 	{`select setval('orders_id_seq', 5)`, ``},
 	{`select pg_advisory_lock(1)`, ``},

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+
 	pgquery "github.com/pganalyze/pg_query_go/v6"
 
 	"sluice/access"
@@ -48,6 +50,9 @@ func (a *analysis) copyQuery(s *pgquery.CopyStmt, c *Copy) {
 		in.Action.Verb = access.VerbCopyOut // reading is what a COPY TO does anyway
 	}
 	a.adopt(in)
+	if !c.Stdio {
+		bypassed(a.objects)
+	}
 	a.st.Outputs, a.st.OutputsKnown = in.Outputs, in.OutputsKnown
 }
 
@@ -64,12 +69,16 @@ func (a *analysis) copyRelation(s *pgquery.CopyStmt, c *Copy) {
 		a.expr(sc, s.WhereClause, access.UseFilter)
 		return
 	}
+	at := outermost
+	if !c.Stdio {
+		at = inner
+	}
 	d := &derived{known: true}
 	if len(c.Columns) == 0 {
-		a.star(sc, nil, outermost, d)
+		a.star(sc, nil, at, d)
 	}
 	for _, name := range c.Columns {
-		found := a.unqualified(sc, name, access.UseOutput)
+		found := a.unqualified(sc, name, useAt(at))
 		if len(found) != 1 {
 			d.known = false
 			continue
@@ -77,6 +86,19 @@ func (a *analysis) copyRelation(s *pgquery.CopyStmt, c *Copy) {
 		d.cols = append(d.cols, *found[0])
 	}
 	a.outputs(d)
+}
+
+// bypassed turns outputs that never pass through the gateway into flows.
+func bypassed(objects []access.Object) {
+	for i := range objects {
+		cols := slices.Clone(objects[i].Columns)
+		for j := range cols {
+			if cols[j].Use&access.UseOutput != 0 {
+				cols[j].Use = cols[j].Use&^access.UseOutput | access.UseFlow
+			}
+		}
+		objects[i].Columns = cols
+	}
 }
 
 // copied notes the columns that COPY FROM fills.

@@ -105,7 +105,7 @@ func (b *rowsBuilder) code() {
 		{OID: b.next(), Schema: "public", Name: "similarity", Args: 2, Kind: 'f', Volatile: 'i', Language: "c", Extension: "pg_trgm"},
 		{OID: b.next(), Schema: "public", Name: "dblink", Args: 2, Kind: 'f', Volatile: 'v', Language: "c", Extension: "dblink"},
 		{OID: b.next(), Schema: "public", Name: "uuid_generate_v4", Args: 0, Kind: 'f', Volatile: 'v', Language: "c", Extension: "uuid-ossp"},
-		{OID: b.next(), Schema: "public", Name: "variadic", Args: 1, Variadic: true, Kind: 'f', Volatile: 'v', Language: "plpgsql"},
+		{OID: b.next(), Schema: "public", Name: "vari", Args: 1, Variadic: true, Kind: 'f', Volatile: 'v', Language: "plpgsql"},
 	}
 	mood, secret := b.next(), b.next()
 	b.rows.Types = []catalog.TypeRow{

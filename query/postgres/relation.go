@@ -16,6 +16,7 @@ type relUse struct {
 	schema, name string
 	temp         bool // of the session
 	read, write  bool
+	whole        bool // the statement concerns the relation, not its rows
 	uses         map[string]access.Use
 	all          access.Use // of every column
 	unknown      bool       // some column that is not known is used
@@ -136,7 +137,7 @@ func (a *analysis) whole(rv *pgquery.RangeVar, read, write bool) []*relUse {
 	}
 	rels := a.use1(rv, read, write)
 	for _, r := range rels {
-		r.unknown = true
+		r.unknown, r.whole = true, true
 	}
 	return rels
 }
@@ -202,7 +203,7 @@ func (a *analysis) tableObjects() []access.Object {
 		objects = append(objects, r.object())
 	}
 	for _, r := range a.rels {
-		if r.rel != nil && !r.temp && !r.system() && !a.shallow {
+		if r.rel != nil && !r.temp && !r.system() && !a.shallow && !(r.whole && r.rel.IsView()) {
 			objects = append(objects, a.reached(r)...)
 		}
 	}

@@ -183,7 +183,7 @@ func (a *analysis) maintains(n *pgquery.Node) bool {
 		a.reindex(v.ReindexStmt)
 	case *pgquery.Node_RefreshMatViewStmt:
 		a.effect(vacuum)
-		a.use1(v.RefreshMatViewStmt.Relation, true, true)
+		a.refreshed(v.RefreshMatViewStmt.Relation)
 	case *pgquery.Node_CheckPointStmt:
 		a.effect(vacuum)
 	case *pgquery.Node_LockStmt:
@@ -201,6 +201,12 @@ func (a *analysis) maintained(rv *pgquery.RangeVar) {
 	if rv != nil {
 		a.use1(rv, false, true)
 	}
+}
+
+// refreshed: the view is written, what lies below it is read.
+func (a *analysis) refreshed(rv *pgquery.RangeVar) {
+	a.use1(rv, true, false)
+	a.named(access.KindTable, catalogName(rv)...)
 }
 
 func (a *analysis) reindex(s *pgquery.ReindexStmt) {

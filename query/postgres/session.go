@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -187,6 +188,11 @@ func (a *analysis) explain(s *pgquery.ExplainStmt) {
 		return
 	}
 	a.verb = access.VerbExplain
+	for i := range a.objects {
+		if a.objects[i].Write {
+			a.objects[i].Read, a.objects[i].Write = true, false
+		}
+	}
 	a.impurity = false // nothing runs; what planning may fold is judged by confidence
 	a.unscoped = false
 	a.st.Settings = nil
@@ -265,7 +271,7 @@ func after(text, keyword string) int {
 // adopt makes what a statement within this one does this one's doing.
 func (a *analysis) adopt(in *Statement) {
 	a.effect(in.Action.Verb)
-	a.objects = append(a.objects, in.Action.Objects...)
+	a.objects = append(a.objects, slices.Clone(in.Action.Objects)...)
 	a.funcs = append(a.funcs, in.Action.SQL.Functions...)
 	a.lower(in.Action.Confidence, in.Action.SQL.Why)
 	a.limit = in.Action.SQL.Limit

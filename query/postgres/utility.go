@@ -101,7 +101,7 @@ func (a *analysis) inner(m protoMessage) {
 	defer a.leave()
 	switch v := m.Interface().(type) {
 	case *pgquery.RangeVar:
-		a.whole(v, false, true)
+		a.whole(v, true, false) // REFERENCES, LIKE, statistics
 	case *pgquery.SelectStmt:
 		a.nested(&scope{}, v, access.UseFlow)
 	case *pgquery.FuncCall:
@@ -153,7 +153,7 @@ func (a *analysis) readsQuery(n *pgquery.Node) {
 // into is SELECT INTO.
 func (a *analysis) into(c *pgquery.IntoClause) { a.created(c.Rel) }
 
-// constraintsOf walks the columns and constraints of CREATE TABLE.
+// createTable walks the columns and constraints of CREATE TABLE.
 func (a *analysis) createTable(s *pgquery.CreateStmt) {
 	a.created(s.Relation)
 	for _, n := range s.InhRelations {
@@ -171,7 +171,7 @@ func (a *analysis) createTable(s *pgquery.CreateStmt) {
 // code marks a statement that stores code, which later statements run.
 func (a *analysis) code(what string) { a.partial(what + " holds code that is not looked into") }
 
-// firstSchema is a helper for names that carry a schema: "s.n" or "n".
+// qualifiedNames returns the parts of the name that a node is.
 func qualifiedNames(n *pgquery.Node) []string {
 	switch v := n.GetNode().(type) {
 	case *pgquery.Node_List:
