@@ -17,7 +17,7 @@ build: deps-build ## build bin/sluice
 	$(GO) build -o bin/sluice ./cmd/sluice
 
 .PHONY: demo
-demo: build deps-test ## a gateway, a PostgreSQL with sample data, commands to try; Ctrl+C ends it
+demo: build deps-demo ## a gateway, a PostgreSQL with sample data, commands to try; Ctrl+C ends it
 	@exec $(GO) run ./demo
 
 .PHONY: test
@@ -30,12 +30,12 @@ race: build deps-test ## every test under the race detector
 
 .PHONY: bench
 bench: build ## compare direct, TCP relay, PgBouncer and Sluice
-	@scripts/install-deps build test bench
+	@scripts/install-deps build demo bench
 	$(GO) run ./bench $(ARGS)
 
 .PHONY: test-suites
 test-suites: build ## PostgreSQL's, libpq's and pgx's own tests through the gateway
-	@scripts/install-deps build test suites
+	@scripts/install-deps build demo suites
 	$(GO) run ./suites $(ARGS)
 
 .PHONY: soak
@@ -54,9 +54,11 @@ lint: deps-build ## gofmt, go vet, and staticcheck where it can be fetched
 install-deps: ## install what build, demo and tests need
 	@scripts/install-deps build test
 
-.PHONY: deps-build deps-test
+.PHONY: deps-build deps-demo deps-test
 deps-build:
 	@scripts/install-deps build
+deps-demo:
+	@scripts/install-deps build demo
 deps-test:
 	@scripts/install-deps build test
 
