@@ -26,6 +26,9 @@ const (
 // Redacted stands where a secret value was.
 const Redacted = "[redacted]"
 
+// EventErased reports that the record its Ref names was erased.
+const EventErased access.EventType = "audit.erased"
+
 // An Encoder writes events as JSON. It remembers the unchanging part of
 // actions that share an [access.Action.Origin]: most statements a gateway sees
 // were seen before, and the text is most of the work. The zero Encoder is

@@ -89,6 +89,9 @@ func (l *Log) ReadSeq(ctx context.Context, seq uint64) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(firsts) == 0 {
+		return l.Read(Position{}), nil
+	}
 	var from Position
 	for _, first := range firsts {
 		if first <= max(seq, 1) {

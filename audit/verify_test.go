@@ -402,7 +402,7 @@ func TestErasedRecordsVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Erase(7, &access.Event{ID: eventID(41), Time: time.Now(), Type: "audit.erased", Ref: eventID(7)}); err != nil {
+	if err := j.Erase(7, &access.Event{ID: eventID(41), Time: time.Now(), Type: audit.EventErased, Ref: eventID(7)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {

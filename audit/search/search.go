@@ -58,8 +58,8 @@ func New(log *audit.Log, name string, blocks store.Blocks) *Index {
 
 // Run keeps the index up to date until ctx ends, looking every so often. A
 // failure is kept for Lag and tried again: without the index, searches are
-// slow, not wrong.
-func (x *Index) Run(ctx context.Context, every time.Duration) {
+// slow, not wrong. It returns ctx's error.
+func (x *Index) Run(ctx context.Context, every time.Duration) error {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
@@ -70,7 +70,7 @@ func (x *Index) Run(ctx context.Context, every time.Duration) {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
 }
