@@ -21,7 +21,8 @@ func (c *call) filter() (AuditFilter, error) {
 	f := AuditFilter{
 		Subject: q.Get("subject"), Resource: q.Get("resource"), Session: q.Get("session"), Type: q.Get("type"), Verb: q.Get("verb"),
 		Effect: q.Get("effect"), Rule: q.Get("rule"), Object: q.Get("object"), Text: q.Get("text"), ID: q.Get("id"), Ref: q.Get("ref"),
-		Newest: q.Get("order") != "oldest", Limit: defaultEvents,
+		Request: q.Get("request"),
+		Newest:  q.Get("order") != "oldest", Limit: defaultEvents,
 	}
 	var err error
 	if f.Since, err = c.moment(q, "since"); err != nil {
@@ -39,7 +40,10 @@ func (c *call) filter() (AuditFilter, error) {
 		if f.Subject != "" {
 			return f, WithHint(Errorf(ErrForbidden, "only administrators and auditors search the events of others"), "leave the subject out to see your own")
 		}
-		f.Subject = me // admits has the last word; this only saves looking
+		f.Subject = me
+	}
+	if !c.caller.SeesAll() {
+		f.Issuer = c.caller.Subject.Issuer
 	}
 	return f, nil
 }

@@ -80,10 +80,22 @@ type Sessions interface {
 
 // An AuditFilter selects events; zero fields do not restrict.
 type AuditFilter struct {
-	Since, Until                                                                time.Time
-	Subject, Resource, Session, Type, Verb, Effect, Rule, Object, Text, ID, Ref string
-	Limit                                                                       int
-	Newest                                                                      bool // newest first
+	Since, Until time.Time
+	Subject      string // id or e-mail, also of an agent acting for somebody
+	Issuer       string // with Subject: that very subject
+	Resource     string
+	Session      string
+	Type         string // "approval.*" for a group
+	Verb         string
+	Effect       string // allow, deny, require_approval, mask, monitor
+	Rule         string // RULE or POLICY/RULE
+	Object       string // name or schema.name; * and ? match
+	Text         string // part of the text
+	ID           string
+	Ref          string // id of the event it is about
+	Request      string // approval request
+	Limit        int
+	Newest       bool // newest first
 }
 
 // Audit is the journal.

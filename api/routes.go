@@ -95,9 +95,9 @@ func (a *API) sessionRoutes() []route {
 func (a *API) auditRoutes() []route {
 	filters := []param{
 		{"since", "a time (RFC 3339) or how long ago (15m, 7d)"}, {"until", "the same"},
-		{"subject", "user id"}, {"resource", "name"}, {"session", "id"}, {"type", "action.decided, ..."}, {"verb", "delete, ..."},
-		{"effect", "allow, deny or require_approval"}, {"rule", "POLICY/RULE"}, {"object", "schema.table"}, {"text", "part of the text"},
-		{"id", "event id"}, {"ref", "id of the event it is about"},
+		{"subject", "user id"}, {"resource", "name"}, {"session", "id"}, {"type", "action.decided, approval.*, ..."}, {"verb", "delete, ..."},
+		{"effect", "allow, deny, require_approval, mask or monitor"}, {"rule", "POLICY/RULE"}, {"object", "name or schema.name; * and ? match"}, {"text", "part of the text"},
+		{"id", "event id"}, {"ref", "id of the event it is about"}, {"request", "approval request"},
 	}
 	return []route{
 		{method: "GET", path: "/api/v1/audit", name: "searchAudit", media: ndjson, handle: a.searchAudit,

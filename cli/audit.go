@@ -31,9 +31,9 @@ type filters map[string]*string
 func (f filters) add(flags *pflag.FlagSet) {
 	for name, about := range map[string]string{
 		"since": "a time (2026-01-31T12:00:00Z) or how long ago (15m, 7d)", "until": "the same", "subject": "user", "resource": "name",
-		"session": "id", "type": "action.decided, session.opened, approval.requested, ...", "verb": "select, delete, ...",
-		"effect": "allow, deny or require_approval", "rule": "POLICY/RULE", "object": "schema.table", "text": "part of the text",
-		"id": "event id", "ref": "id of the event it is about",
+		"session": "id", "type": "action.decided, session.opened, approval.*, ...", "verb": "select, delete, ...",
+		"effect": "allow, deny, require_approval, mask or monitor", "rule": "POLICY/RULE", "object": "name or schema.name; * and ? match", "text": "part of the text",
+		"id": "event id", "ref": "id of the event it is about", "request": "approval request",
 	} {
 		f[name] = flags.String(name, "", about)
 	}
@@ -253,13 +253,13 @@ func (a *app) verified(r v1.Report) error {
 			return err
 		}
 	} else if r.OK {
-		fmt.Fprintf(a.Out, "ok: %d entries, %d covered by a signed checkpoint, %d erased\n", r.Entries, r.Covered, r.Erased)
-	}
-	if r.OK {
-		return nil
+		fmt.Fprintf(a.Out, "ok: %d entries, %d covered by a signed checkpoint, %d by an anchor, %d erased\n", r.Entries, r.Covered, r.Anchored, r.Erased)
 	}
 	for _, p := range r.Problems {
 		fmt.Fprintf(a.Err, "%s\n", clean(p))
+	}
+	if r.OK {
+		return nil
 	}
 	return &exitError{code: failed, text: fmt.Sprintf("the journal does not verify: %d problems in %d entries", len(r.Problems), r.Entries),
 		hint: "keep the folder as it is, and compare it with your copies"}

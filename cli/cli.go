@@ -104,7 +104,10 @@ func (a *app) exit(err error) int {
 	code, hint := failed, ""
 	var own *exitError
 	var remote *client.Error
+	var config *server.ConfigError
 	switch {
+	case errors.As(err, &config):
+		return a.misconfigured(config)
 	case errors.As(err, &own):
 		code, hint = own.code, own.hint
 	case errors.As(err, &remote):
@@ -126,4 +129,13 @@ func (a *app) complain(text string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		fmt.Fprintf(a.Err, "sluice: %s\n", clean(line))
 	}
+}
+
+// misconfigured prints problems as compilers do, so that editors find the place.
+func (a *app) misconfigured(e *server.ConfigError) int {
+	for _, p := range e.Problems {
+		fmt.Fprintln(a.Err, clean(p))
+	}
+	fmt.Fprintf(a.Err, "sluice: %s in the configuration\n", plural(len(e.Problems), "error"))
+	return failed
 }

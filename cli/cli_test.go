@@ -95,7 +95,7 @@ func TestTables(t *testing.T) {
 		{"session kill s1", map[string]string{"POST /api/v1/sessions/s1/kill": `{"id":"s1"}`}, "ended s1\n"},
 		{"audit key", map[string]string{"GET /api/v1/audit/checkpoint": `{"key":"sluice+k","note":"n\n"}`}, "sluice+k\n"},
 		{"audit verify", map[string]string{"POST /api/v1/audit/verify": `{"ok":true,"entries":9,"covered":7,"erased":0,"problems":[]}`},
-			"ok: 9 entries, 7 covered by a signed checkpoint, 0 erased\n"},
+			"ok: 9 entries, 7 covered by a signed checkpoint, 0 by an anchor, 0 erased\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"time"
@@ -131,16 +129,4 @@ func sameListeners(a, b *config.Config) bool {
 func sameTLS(a, b config.TLS) bool {
 	a.Pos, b.Pos = strictyaml.Pos{}, strictyaml.Pos{}
 	return reflect.DeepEqual(a, b)
-}
-
-// problemsError is all problems, one a line; nil for none.
-func problemsError(problems []strictyaml.Problem) error {
-	var all []error
-	for _, p := range problems {
-		all = append(all, p)
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w", errors.Join(all...))
 }

@@ -18,6 +18,7 @@ import (
 // Times of running and stopping.
 const (
 	watchInterval = 2 * time.Second     // between looks at the configuration's files
+	indexInterval = time.Second         // between updates of the search index
 	purgeInterval = time.Hour           // between clean-ups of the store
 	keepSessions  = 90 * 24 * time.Hour // in the list of sessions; the journal keeps them for ever
 	farewellTime  = 5 * time.Second     // for HTTP requests that are being answered
@@ -99,7 +100,7 @@ func (s *Server) background(ctx context.Context) {
 	s.running.Go(func() { s.approvals.Run(ctx) })
 	s.running.Go(func() { s.housekeep(ctx) })
 	s.running.Go(func() {
-		if err := s.index.Run(ctx); err != nil && ctx.Err() == nil {
+		if err := s.index.Run(ctx, indexInterval); err != nil && ctx.Err() == nil {
 			s.log.Error("the search index stands still; searches read the journal", "error", err)
 		}
 	})

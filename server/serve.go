@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"sluice/config"
+	"sluice/policy"
 )
 
 // ServeOptions are the command line of serve.
@@ -37,8 +38,8 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	if err != nil {
 		return err
 	}
-	cfg, problems := config.Load(o.Config)
-	if err := problemsError(problems); err != nil {
+	cfg, err := load(o.Config)
+	if err != nil {
 		return err
 	}
 	for _, w := range lints(cfg) {
@@ -60,6 +61,15 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	stopHangup := s.onHangup(ctx)
 	defer stopHangup()
 	return s.wait(ctx)
+}
+
+// load reads a configuration with its policies, so that everything wrong is
+// said at once.
+func load(path string) (*config.Config, error) {
+	docs, _, _ := config.Documents(path) // Load reports the problems
+	cfg, problems := config.Load(path)
+	_, more := policy.Load(docs)
+	return cfg, problemsError(append(problems, more...))
 }
 
 func first(texts ...string) string {

@@ -28,8 +28,8 @@ import (
 	"sluice/protocol/postgres"
 	query "sluice/query/postgres"
 	"sluice/query/postgres/worker"
-	"sluice/recording/file"
 	"sluice/resource"
+	"sluice/store"
 	"sluice/store/sqlite"
 )
 
@@ -148,14 +148,15 @@ func (s *Server) buildJournal(_ context.Context, cfg *config.Config) (err error)
 	return nil
 }
 
+// indexName tells this journal's index in the store from others'.
+const indexName = "journal"
+
 func (s *Server) buildStore(ctx context.Context, cfg *config.Config) (err error) {
 	if s.store, err = sqlite.Open(ctx, s.folder.path); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	s.opened(s.store.Close)
-	if s.index, err = search.New(search.Options{Log: s.journal.Log(), Store: s.store}); err != nil {
-		return fmt.Errorf("server: %w", err)
-	}
+	s.index = search.New(s.journal.Log(), indexName, s.store)
 	s.metrics = newMetrics(s.gauges(), config.Protocols())
 	s.sessions = newSessionLog(measuredJournal{s.journal, s.metrics}, s.store, cfg.Gateway.Name, s.log)
 	return nil
@@ -243,8 +244,12 @@ func (s *Server) buildCertificates(_ context.Context, cfg *config.Config) (err e
 }
 
 func (s *Server) buildRecording(_ context.Context, cfg *config.Config) error {
-	s.recorded = &recorder{folder: s.folder.file("recordings"), config: s.config.Load, journal: s.sessions, now: s.o.Now, log: s.log}
-	return s.recorded.open(file.Options{})
+	s.recorded = &recorder{config: s.config.Load, journal: s.sessions, now: s.o.Now, log: s.log}
+	if err := s.recorded.open(s.folder.file("recordings"), cfg.Gateway.Recording); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	s.opened(s.recorded.store.Close)
+	return nil
 }
 
 func (s *Server) buildPostgres(_ context.Context, cfg *config.Config) error {
@@ -340,6 +345,20 @@ func (s *Server) gauges() gauges {
 			}
 			return float64(n)
 		},
-		indexLag: func() float64 { return float64(s.index.Lag()) },
+		indexLag: s.indexLag,
 	}
+}
+
+// indexLag counts the durable events that the search index does not hold yet.
+func (s *Server) indexLag() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	last, err := s.store.Blocks(ctx, store.BlockFilter{Log: indexName, Newest: true, Limit: 1})
+	switch {
+	case err != nil:
+		return -1
+	case len(last) == 0:
+		return float64(s.journal.Durable())
+	}
+	return float64(s.journal.Durable()) - float64(last[0].Last)
 }

@@ -210,17 +210,18 @@ type Verdict struct {
 // A Checkpoint is the journal's signed head. Keep a copy elsewhere: it anchors
 // everything before it.
 type Checkpoint struct {
-	Note string `json:"note"` // C2SP signed note
+	Note string `json:"note"` // C2SP signed note; empty before the first
 	Key  string `json:"key"`  // the verifier key
-	Size uint64 `json:"size"` // entries covered
 }
 
 // A Report is the result of verifying the journal.
 type Report struct {
 	OK       bool     `json:"ok"`
 	Entries  uint64   `json:"entries"`
-	Covered  uint64   `json:"covered"` // by a signed checkpoint
-	Erased   uint64   `json:"erased"`
+	Covered  uint64   `json:"covered"`  // by a signed checkpoint
+	Anchored uint64   `json:"anchored"` // by a checkpoint kept elsewhere
+	Erased   uint64   `json:"erased"`   // content removed on purpose
+	Head     string   `json:"head"`     // chain hash of the last entry, hex
 	Problems []string `json:"problems"`
 }
 

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sluice/access"
+	"sluice/config"
+	"sluice/internal/strictyaml"
+	"sluice/policy"
+)
+
+// A CheckReport is the result of checking a configuration. Errors and Warnings
+// are texts of the form file:line:column: message.
+type CheckReport struct {
+	Errors   []string `json:"errors"`
+	Warnings []string `json:"warnings"`
+	Summary  string   `json:"summary"`
+}
+
+// A ConfigError is a configuration that cannot be used, with everything that is
+// wrong with it.
+type ConfigError struct{ Problems []string }
+
+// Error has one problem a line.
+func (e *ConfigError) Error() string { return strings.Join(e.Problems, "\n") }
+
+// problemsError is all problems; nil for none.
+func problemsError(problems []strictyaml.Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return &ConfigError{texts(problems)}
+}
+
+// texts spells problems, each once.
+func texts(problems []strictyaml.Problem) []string {
+	out := []string{}
+	for _, p := range strictyaml.Sort(problems) {
+		if s := p.String(); !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Check reads a configuration as serve would and says everything that is wrong
+// or doubtful, in one run.
+func Check(ctx context.Context, path string) CheckReport {
+	docs, _, _ := config.Documents(path) // Load reports the problems
+	cfg, problems := config.Load(path)
+	set, more := policy.Load(docs)
+	report := CheckReport{Errors: texts(append(problems, more...)), Warnings: []string{}}
+	if cfg == nil || set == nil {
+		return report
+	}
+	untested, broken := coverage(ctx, set, cfg)
+	report.Errors = texts(broken)
+	report.Warnings = texts(slices.Concat(cfg.Warnings, policy.Lint(set, inventory(cfg)), untested))
+	report.Summary = fmt.Sprintf("%s, %s, %s, %s", plural(len(cfg.Resources), "resource", "resources"), plural(len(cfg.Users), "user", "users"),
+		plural(len(cfg.Policies), "policy", "policies"), plural(len(cfg.Tests), "policy test", "policy tests"))
+	return report
+}
+
+// lints are the warnings that serve logs; it does not run tests.
+func lints(cfg *config.Config) []string {
+	set, _ := policy.Load(cfg.Policies)
+	return texts(slices.Concat(cfg.Warnings, policy.Lint(set, inventory(cfg))))
+}
+
+// inventory is what rules can speak of.
+func inventory(cfg *config.Config) policy.Inventory {
+	inv := policy.Inventory{Resources: []access.Resource{}, Groups: map[string]int{}, Channels: []string{}}
+	for _, r := range cfg.Resources {
+		inv.Resources = append(inv.Resources, access.Resource{Name: r.Name, Protocol: r.Protocol.Value, Address: r.Address.Value, Database: r.Database, Labels: r.Labels})
+	}
+	for _, u := range cfg.Users {
+		for _, g := range u.Groups {
+			inv.Groups[g] += 0
+			if u.Kind == access.Human || u.Kind == "" {
+				inv.Groups[g]++
+			}
+		}
+	}
+	return inv
+}
+
+// coverage warns of rules that no test makes hold. Without any test it says so
+// once.
+func coverage(ctx context.Context, set *policy.Set, cfg *config.Config) (untested, broken []strictyaml.Problem) {
+	if len(cfg.Tests) == 0 {
+		return []strictyaml.Problem{cfg.Gateway.Pos.Problemf("there are no policy tests (kind: PolicyTest)")}, nil
+	}
+	report, broken, err := runTests(ctx, set, cfg.Tests)
+	if err != nil {
+		return nil, []strictyaml.Problem{cfg.Gateway.Pos.Problemf("policy tests: %s", err)}
+	}
+	for _, c := range report.Coverage {
+		if c.Fired == 0 {
+			at := strictyaml.Pos{File: c.File, Line: c.Line, Column: 1}
+			untested = append(untested, at.Problemf("rule %q: no test makes it hold", c.Rule))
+		}
+	}
+	return untested, broken
+}
