@@ -117,7 +117,6 @@ func (j *judgement) grant() *rule {
 	return first
 }
 
-
 // asks returns the approval rules that hold, unless the approval in the context
 // satisfies all of them together: two rules that each want one vote want two
 // people, not one who is in both groups.
