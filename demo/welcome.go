@@ -9,12 +9,12 @@ import (
 // welcome is what a newcomer reads first: things to type, and what to expect.
 func welcome(s *stage.Stage) string {
 	_, port, _ := strings.Cut(s.Gateway, ":")
-	return strings.NewReplacer("PORT", port, "WEB", s.Web).Replace(`
+	return strings.NewReplacer("$PORT", port, "$WEB", s.Web).Replace(`
 Sluice stands before the database "shop". Everybody's password is "demo".
 
 In another terminal:
 
-  export PGPASSWORD=demo PGHOST=127.0.0.1 PGPORT=PORT
+  export PGPASSWORD=demo PGHOST=127.0.0.1 PGPORT=$PORT
   psql -U alice shop
 
 and there, as alice the engineer:
@@ -26,7 +26,7 @@ and there, as alice the engineer:
 
 While the last one waits, in a third terminal, as bob the DBA:
 
-  export SLUICE_USER=bob SLUICE_PASSWORD=demo SLUICE_GATEWAY=http://WEB
+  export SLUICE_USER=bob SLUICE_PASSWORD=demo SLUICE_GATEWAY=http://$WEB
   bin/sluice request ls
   bin/sluice request approve ID
 
@@ -37,7 +37,7 @@ While the last one waits, in a third terminal, as bob the DBA:
   bin/sluice audit search --effect deny    what was refused
   bin/sluice why DECISION-ID               which rule, and why
 
-Web: http://WEB     Rules: demo/config/policies.yaml (edit them while this runs)
+Web: http://$WEB     Rules: demo/config/policies.yaml (edit them while this runs)
 Ctrl+C stops everything.
 
 `)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,7 +175,7 @@ func (s *Stage) Start() error {
 		return err
 	}
 	s.run = p
-	return p.ready(s.Gateway, s.Web)
+	return p.ready(s.Web)
 }
 
 // Kill ends the gateway as kill -9 does, and waits until it is gone.
@@ -222,27 +223,23 @@ func start(binary, config string, log io.Writer) (*process, error) {
 // busy machine may be slow to run it.
 const readyDeadline = 60 * time.Second
 
-// ready waits until the gateway accepts on all addresses.
-func (p *process) ready(addrs ...string) error {
-	deadline := time.Now().Add(readyDeadline)
-	for _, addr := range addrs {
-		for {
-			c, err := net.Dial("tcp", addr)
-			if err == nil {
-				c.Close()
-				break
-			}
-			select {
-			case <-p.ended:
-				return fmt.Errorf("sluice serve ended:\n%s", p.tail)
-			case <-time.After(20 * time.Millisecond):
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("sluice serve does not listen at %s after %v:\n%s", addr, readyDeadline, p.tail)
+// ready waits until the gateway says that it serves.
+func (p *process) ready(web string) error {
+	client := http.Client{Timeout: time.Second}
+	for deadline := time.Now().Add(readyDeadline); time.Now().Before(deadline); {
+		if r, err := client.Get("http://" + web + "/readyz"); err == nil {
+			r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return nil
 			}
 		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("sluice serve ended:\n%s", p.tail)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	return nil
+	return fmt.Errorf("sluice serve is not ready after %v:\n%s", readyDeadline, p.tail)
 }
 
 func (p *process) end(sig syscall.Signal) {
