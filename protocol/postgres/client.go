@@ -128,7 +128,11 @@ func (s *session) message(typ byte, msg []byte) error {
 		return nil
 	case 'F':
 		return s.function(msg)
-	case 'd', 'c', 'f':
+	case 'c', 'f':
+		s.copying.Store(false) // the upstream reads messages again behind it
+		s.out = append(s.out, msg...)
+		return nil
+	case 'd':
 		s.out = append(s.out, msg...)
 		return nil
 	case 'X':

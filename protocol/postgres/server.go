@@ -105,7 +105,7 @@ func (srv *Server) setup() {
 }
 
 func (srv *Server) buildCatalog(rows catalog.Rows) (*catalog.Snapshot, error) {
-	return catalog.Build(rows, srv.Analyzer.Tracer())
+	return catalog.Build(rows, srv.Analyzer)
 }
 
 // Close ends what outlives sessions, once every Serve has returned.
