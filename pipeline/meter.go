@@ -12,6 +12,8 @@ import (
 // a minute, minutes for an hour and hours for a day: a window is answered in
 // the finest unit that reaches that far, so it is never shorter than asked and
 // at most one unit longer. Windows beyond a day count as a day.
+//
+// The zero Meter is ready to use.
 type Meter struct {
 	mu      sync.Mutex
 	tallies map[meterKey]*tally
@@ -20,7 +22,7 @@ type Meter struct {
 type meterKey struct{ issuer, subject, resource string }
 
 // NewMeter returns an empty meter.
-func NewMeter() *Meter { return &Meter{tallies: map[meterKey]*tally{}} }
+func NewMeter() *Meter { return &Meter{} }
 
 // maxTallies bounds the meter's memory; beyond it idle tallies are dropped.
 const maxTallies = 100_000
@@ -35,6 +37,9 @@ func (m *Meter) tally(s access.Subject, resource string, now time.Time) *tally {
 			m.forget(now)
 		}
 		t = &tally{}
+		if m.tallies == nil {
+			m.tallies = map[meterKey]*tally{}
+		}
 		m.tallies[k] = t
 	}
 	return t
