@@ -3,6 +3,8 @@ package server
 import (
 	"io"
 	"sync"
+
+	v1 "sluice/api/v1"
 )
 
 // A locked writer may be used by several goroutines.
@@ -15,4 +17,8 @@ func (l *locked) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(b)
+}
+
+func question(subject, command string) v1.Question {
+	return v1.Question{Subject: subject, Resource: "shop", Command: command}
 }

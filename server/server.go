@@ -258,7 +258,7 @@ func (s *Server) buildPostgres(_ context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.gate = &pipeline.Gate{Decider: measuredDecider{&s.policy, s.metrics}, Approver: s.approvals, Journal: s.sessions, Identity: s.directory,
-		Now: s.o.Now, Meter: &pipeline.Meter{}, MaxHold: cfg.Gateway.Approval.MaxHold}
+		Now: s.o.Now, Meter: pipeline.NewMeter(), MaxHold: cfg.Gateway.Approval.MaxHold}
 	if err := s.gate.Validate(); err != nil {
 		return err
 	}

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/access"
+	"sluice/store"
+	"sluice/store/sqlite"
+)
+
+// A memory journal keeps events, or fails.
+type memory struct {
+	mu     sync.Mutex
+	events []*access.Event
+	err    error
+}
+
+func (m *memory) Append(events ...*access.Event) (access.Mark, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, events...)
+	return access.Mark(len(m.events)), m.err
+}
+
+func (m *memory) Wait(context.Context, access.Mark) error { return m.err }
+
+func sessionEvent(t access.EventType, id string, at time.Time) *access.Event {
+	return &access.Event{Type: t, Session: id, Time: at, Subject: &access.Subject{Issuer: "local", ID: "alice"},
+		Resource: &access.Resource{Name: "shop", Protocol: "postgres"}, Client: &access.Client{Address: "127.0.0.1:5"}}
+}
+
+func TestSessionLog(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	l := newSessionLog(&memory{}, st, "node", slog.New(slog.DiscardHandler))
+	opened, closed := sessionEvent(access.SessionOpened, "s1", noon), sessionEvent(access.SessionClosed, "s1", noon.Add(time.Minute))
+	closed.Extra = map[string]any{"statements": int64(7), "denied": int64(1), "rows": int64(30)}
+	l.Append(opened, sessionEvent(access.SessionOpened, "s2", noon))
+	l.write(t.Context()) // the opening is stored before the end is known
+	l.Append(closed)
+	l.write(t.Context())
+	rows, err := st.Sessions(t.Context(), store.SessionFilter{})
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%v, %d sessions", err, len(rows))
+	}
+	for _, r := range rows {
+		if !r.Opened.Equal(noon) || r.Node != "node" || r.Subject.ID != "alice" {
+			t.Errorf("%+v", r)
+		}
+		if r.ID == "s1" && (!r.Closed.Equal(noon.Add(time.Minute)) || r.Statements != 7 || r.Denied != 1 || r.Rows != 30) {
+			t.Errorf("%+v", r)
+		}
+		if r.ID == "s2" && !r.Closed.IsZero() {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestSessionLogPassesErrorsOn(t *testing.T) {
+	l := newSessionLog(&memory{err: errors.New("disk gone")}, nil, "node", slog.New(slog.DiscardHandler))
+	if _, err := l.Append(sessionEvent(access.SessionOpened, "s1", noon)); err == nil {
+		t.Error("a failed append looks like a success")
+	}
+	if err := l.Wait(t.Context(), 1); err == nil {
+		t.Error("a failed write looks durable")
+	}
+}
+
+func TestSessionLogIsBounded(t *testing.T) {
+	l := newSessionLog(&memory{}, nil, "node", slog.New(slog.DiscardHandler))
+	for i := range maxUnwritten + 5 {
+		l.note(sessionEvent(access.SessionOpened, string(rune('a'+i%26))+time.Duration(i).String(), noon))
+	}
+	if len(l.pending) != maxUnwritten || l.lost != 5 {
+		t.Errorf("%d waiting, %d lost", len(l.pending), l.lost)
+	}
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
