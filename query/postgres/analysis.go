@@ -31,9 +31,11 @@ type analysis struct {
 	confidence access.Confidence
 	why        string
 	impurity   bool
-	unscoped   bool // an UPDATE or DELETE somewhere has no limiting predicate
-	set        bool // set_config is called
-	limit      int64
+	// maintenance writes a relation's storage, not what it is made from.
+	maintenance bool
+	unscoped    bool // an UPDATE or DELETE somewhere has no limiting predicate
+	set         bool // set_config is called
+	limit       int64
 
 	// literal is true if some conclusion depends on the value of a constant.
 	literal bool

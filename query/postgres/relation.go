@@ -270,7 +270,7 @@ func (a *analysis) reached(r *relUse) []access.Object {
 	for _, b := range relations {
 		a.judgeBelow(b)
 		objects = append(objects, access.Object{
-			Kind: access.KindTable, Schema: b.Schema, Name: b.Name, OID: b.OID, Read: r.reads(), Write: r.write,
+			Kind: access.KindTable, Schema: b.Schema, Name: b.Name, OID: b.OID, Read: r.reads(), Write: r.write && !a.maintenance,
 			Columns: sortedUses(uses[b.OID]), ColumnsKnown: complete && !r.unknown,
 			Via: r.schema + "." + r.name, System: b.System,
 		})

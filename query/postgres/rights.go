@@ -205,8 +205,8 @@ func (a *analysis) maintained(rv *pgquery.RangeVar) {
 
 // refreshed: the view is written, what lies below it is read.
 func (a *analysis) refreshed(rv *pgquery.RangeVar) {
-	a.use1(rv, true, false)
-	a.named(access.KindTable, catalogName(rv)...)
+	a.use1(rv, true, true)
+	a.maintenance = true
 }
 
 func (a *analysis) reindex(s *pgquery.ReindexStmt) {

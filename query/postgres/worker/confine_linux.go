@@ -39,6 +39,11 @@ func restartLimited() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
+	for _, wall := range []func() error{closeInherited, landlock} {
+		if err := wall(); err != nil { // older kernels lack them; the filter below does not need them
+			fmt.Fprintln(os.Stderr, "parse-worker: less confined:", err)
+		}
+	}
 	return syscall.Exec("/proc/self/exe", []string{os.Args[0], Command, limited}, nil)
 }
 

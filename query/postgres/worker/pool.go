@@ -161,6 +161,23 @@ func outcome(kind byte, body []byte) ([]byte, error) {
 	return nil, errFrame
 }
 
+// complaints logs the beginning of what a child says on its standard error: what
+// could not be confined, or how it died.
+type complaints struct {
+	log  *slog.Logger
+	said int
+}
+
+// Write logs; it never fails.
+func (c *complaints) Write(b []byte) (int, error) {
+	const enough = 1 << 10 // bytes
+	if show := b[:min(len(b), max(enough-c.said, 0))]; len(show) > 0 {
+		c.log.Warn("parse-worker", "says", string(show))
+	}
+	c.said += len(b)
+	return len(b), nil
+}
+
 // A child is one process; nil is none.
 type child struct {
 	cmd *exec.Cmd
@@ -182,6 +199,7 @@ func (p *Pool) start() (*child, error) {
 	cmd := exec.Command(p.opts.Exe, Command)
 	cmd.Env = []string{}
 	cmd.Stdin, cmd.Stdout = childIn, childOut
+	cmd.Stderr = &complaints{log: p.opts.Log}
 	cmd.Dir = "/"
 	err = cmd.Start()
 	childIn.Close()

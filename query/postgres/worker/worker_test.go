@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,9 +87,10 @@ func TestAStalledChildIsReplaced(t *testing.T) {
 
 func TestAKilledChildIsReplacedUnnoticed(t *testing.T) {
 	p := newTestPool(t, Options{N: 1})
-	out, err := exec.Command("pkill", "-KILL", "-P", fmt.Sprint(os.Getpid()), "-f", Command).CombinedOutput()
-	if err != nil {
-		t.Fatal(err, string(out))
+	for _, pid := range children(t) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := p.Parse(t.Context(), "ann", "select 1"); err != nil {
 		t.Error(err)
@@ -168,14 +171,28 @@ func TestAChildCannotReachAnything(t *testing.T) {
 	}
 }
 
-func TestAChildStartsWithNothing(t *testing.T) {
-	p := newTestPool(t, Options{N: 1})
-	_ = p
-	pids, err := exec.Command("pgrep", "-P", fmt.Sprint(os.Getpid()), "-f", Command).Output()
+// children are the ids of this process's parse-workers.
+func children(t *testing.T) []int {
+	t.Helper()
+	list, err := exec.Command("pgrep", "-P", fmt.Sprint(os.Getpid()), "-f", Command).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := strings.Fields(string(pids))[0]
+	var pids []int
+	for _, f := range strings.Fields(string(list)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+func TestAChildStartsWithNothing(t *testing.T) {
+	p := newTestPool(t, Options{N: 1})
+	_ = p
+	pid := fmt.Sprint(children(t)[0])
 	env, err := os.ReadFile("/proc/" + pid + "/environ")
 	if err != nil || len(env) != 0 {
 		t.Errorf("environment %q, %v", env, err)
