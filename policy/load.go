@@ -319,13 +319,7 @@ func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
 	if a == nil {
 		return
 	}
-	q := &access.Quorum{Expires: defaultExpiry, Rules: []string{r.name}}
-	if a.Expires.Given() {
-		q.Expires = a.Expires.Value
-		if q.Expires <= 0 || q.Expires > maxExpiry {
-			c.fail(a.Expires.Pos, "%s: expires must be between 1ns and %s", who, maxExpiry)
-		}
-	}
+	r.approval = &access.Quorum{Expires: c.expiry(who, a), From: c.approvers(who, a), Rules: []string{r.name}}
 	switch a.Binds.Value {
 	case "", "exact":
 	case "shape":
@@ -333,9 +327,23 @@ func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
 	default:
 		c.fail(a.Binds.Pos, "%s: unknown binds %q, want exact", who, a.Binds.Value)
 	}
+}
+
+func (c *compiler) expiry(who string, a *approvalSpec) time.Duration {
+	if !a.Expires.Given() {
+		return defaultExpiry
+	}
+	if e := a.Expires.Value; e <= 0 || e > maxExpiry {
+		c.fail(a.Expires.Pos, "%s: expires must be more than nothing and at most %s", who, maxExpiry)
+	}
+	return a.Expires.Value
+}
+
+func (c *compiler) approvers(who string, a *approvalSpec) []access.Approvers {
 	if len(a.From) == 0 {
 		c.fail(a.Pos, "%s: approval.from names nobody", who)
 	}
+	var from []access.Approvers
 	for _, f := range a.From {
 		n := 1
 		if f.Count != nil {
@@ -344,9 +352,9 @@ func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
 		if n < 1 || n > maxApprovers || f.Group.Value == "" {
 			c.fail(f.Pos, "%s: want a group and a count between 1 and %d", who, maxApprovers)
 		}
-		q.From = append(q.From, access.Approvers{Group: f.Group.Value, Count: n})
+		from = append(from, access.Approvers{Group: f.Group.Value, Count: n})
 	}
-	r.approval = q
+	return from
 }
 
 func (c *compiler) mask(who string, spec *ruleSpec, r *rule) {

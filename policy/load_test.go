@@ -45,7 +45,7 @@ func TestLoadErrors(t *testing.T) {
 		{"empty quorum", `  - {id: a, effect: require_approval, approval: {from: []}}`, `names nobody`},
 		{"zero count", `  - {id: a, effect: require_approval, approval: {from: [{group: dba, count: 0}]}}`, `a count between 1 and`},
 		{"shape", `  - {id: a, effect: require_approval, approval: {from: [{group: dba}], binds: shape}}`, `binds: shape is not supported yet`},
-		{"expiry", `  - {id: a, effect: require_approval, approval: {from: [{group: dba}], expires: -1m}}`, `expires must be between`},
+		{"expiry", `  - {id: a, effect: require_approval, approval: {from: [{group: dba}], expires: -1m}}`, `expires must be more than nothing`},
 		{"mask without method", `  - {id: a, match: {columns: [t.c]}, effect: mask}`, `needs mask: {with: METHOD}`},
 		{"unknown mask", `  - {id: a, match: {columns: [t.c]}, effect: mask, mask: {with: partail}}`, `unknown mask "partail", did you mean "partial"?`},
 		{"unknown detector", `  - {id: a, effect: mask, mask: {detect: [secret], with: redact}}`, `unknown detector "secret", did you mean "secrets"?`},

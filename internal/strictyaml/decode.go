@@ -179,47 +179,40 @@ func (d *Decoder) scalar(n *yaml.Node, v reflect.Value) {
 		d.wrong(n, v.Type())
 		return
 	}
-	tag := n.ShortTag()
-	var err error
-	switch v.Kind() {
-	case reflect.String:
-		if tag != "!!str" {
+	if v.Kind() == reflect.String {
+		if n.ShortTag() != "!!str" {
 			d.Problemf(n, "want a text, got %s; put it in quotes", describe(n))
 			return
 		}
 		v.SetString(n.Value)
-	case reflect.Bool:
-		var b bool
-		b, err = strconv.ParseBool(n.Value)
-		if tag != "!!bool" || err != nil {
-			d.wrong(n, v.Type())
-			return
-		}
-		v.SetBool(b)
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		var i int64
-		if i, err = strconv.ParseInt(n.Value, 10, v.Type().Bits()); tag == "!!int" && err == nil {
-			v.SetInt(i)
-			return
-		}
-		d.wrong(n, v.Type())
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		var i uint64
-		if i, err = strconv.ParseUint(n.Value, 10, v.Type().Bits()); tag == "!!int" && err == nil {
-			v.SetUint(i)
-			return
-		}
-		d.wrong(n, v.Type())
-	case reflect.Float32, reflect.Float64:
-		var f float64
-		if f, err = strconv.ParseFloat(n.Value, v.Type().Bits()); (tag == "!!int" || tag == "!!float") && err == nil {
-			v.SetFloat(f)
-			return
-		}
-		d.wrong(n, v.Type())
-	default:
-		d.Problemf(n, "cannot decode into %s", v.Type())
+		return
 	}
+	if !setNumber(n.ShortTag(), n.Value, v) {
+		d.wrong(n, v.Type())
+	}
+}
+
+// setNumber sets a boolean or number if the text is one that fits.
+func setNumber(tag, value string, v reflect.Value) bool {
+	switch {
+	case v.Kind() == reflect.Bool:
+		b, err := strconv.ParseBool(value)
+		v.SetBool(b)
+		return err == nil && tag == "!!bool"
+	case v.CanInt():
+		i, err := strconv.ParseInt(value, 10, v.Type().Bits())
+		v.SetInt(i)
+		return err == nil && tag == "!!int"
+	case v.CanUint():
+		i, err := strconv.ParseUint(value, 10, v.Type().Bits())
+		v.SetUint(i)
+		return err == nil && tag == "!!int"
+	case v.CanFloat():
+		f, err := strconv.ParseFloat(value, v.Type().Bits())
+		v.SetFloat(f)
+		return err == nil && (tag == "!!int" || tag == "!!float")
+	}
+	return false
 }
 
 func (d *Decoder) wrong(n *yaml.Node, t reflect.Type) {
