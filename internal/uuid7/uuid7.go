@@ -3,10 +3,10 @@
 package uuid7
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"time"
 )
 
@@ -17,7 +17,7 @@ func New(t time.Time) string {
 	us := t.UnixMicro()
 	ms, sub := us/1000, us%1000
 	binary.BigEndian.PutUint64(u[:8], uint64(ms)<<16|uint64(sub<<2)) // 1000 values in 12 bits, two spare
-	rand.Read(u[8:])
+	binary.BigEndian.PutUint64(u[8:], rand.Uint64())                 // ChaCha8 seeded by the system: unique, and no secret
 	u[6] = u[6]&0x0f | 0x70
 	u[8] = u[8]&0x3f | 0x80
 	var s [36]byte

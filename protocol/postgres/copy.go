@@ -235,7 +235,7 @@ func cutField(line []byte, delimiter byte) (field, rest []byte, more bool) {
 }
 
 func (p *plan) textField(dst []byte, c *columnPlan, field []byte, hits *int64) []byte {
-	if !c.masked && !c.detect || string(field) == p.copy.null {
+	if !c.masked && c.detect == nil || string(field) == p.copy.null {
 		return append(dst, field...)
 	}
 	out, null, n := p.value(nil, c, unescapeCopy(field))
@@ -296,7 +296,7 @@ func (p *plan) copyCSV(dst, row []byte, hits *int64) ([]byte, error) {
 			return dst, errCopyColumns(i+1, len(p.columns))
 		}
 		c := &p.columns[i]
-		if !c.masked && !c.detect || !quoted && string(raw) == p.copy.null {
+		if !c.masked && c.detect == nil || !quoted && string(raw) == p.copy.null {
 			dst = append(dst, raw...)
 		} else {
 			dst = p.csvValue(dst, c, raw, value, hits)

@@ -95,18 +95,16 @@ func (r *run) abandon() {
 // A plan says what happens to each column of a result.
 type plan struct {
 	columns []columnPlan
-	detect  *mask.Detector // for columns that no rule named; nil: none
-	with    mask.Transform // for what detect finds
-	limits  access.Limit   // zero fields do not limit
-	copy    *copyFormat    // set: rows come as CopyData
-	any     bool           // some column is masked or looked into
+	limits  access.Limit // zero fields do not limit
+	copy    *copyFormat  // set: rows come as CopyData
+	any     bool         // some column is masked or looked into
 }
 
 // A columnPlan is what happens to one column.
 type columnPlan struct {
-	masked bool
+	masked bool           // the whole value
+	detect *mask.Detector // set: what it finds in the value
 	with   mask.Transform
-	detect bool
 	kind   mask.Kind
 	binary bool
 }
@@ -182,10 +180,10 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column) (*plan, 
 	for i, m := range masks {
 		c := &pl.columns[i]
 		c.kind = mask.FromPostgres(cols[i].Type)
-		if err := s.compile(pl, c, m); err != nil {
+		if err := s.compile(c, m); err != nil {
 			return nil, err
 		}
-		pl.any = pl.any || c.masked || c.detect
+		pl.any = pl.any || c.masked || c.detect != nil
 	}
 	if !pl.any && pl.limits.Rows == 0 && pl.limits.Bytes == 0 {
 		return nil, nil
@@ -193,7 +191,7 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column) (*plan, 
 	return pl, nil
 }
 
-func (s *session) compile(pl *plan, c *columnPlan, m access.Mask) error {
+func (s *session) compile(c *columnPlan, m access.Mask) error {
 	if m.With == "" && len(m.Detect) == 0 {
 		return nil
 	}
@@ -213,8 +211,9 @@ func (s *session) compile(pl *plan, c *columnPlan, m access.Mask) error {
 	if err != nil {
 		return &fatal{code: "XX000", message: "sluice: mask: " + err.Error()}
 	}
-	pl.detect, pl.with = d, t
-	c.detect = d.Wants(c.kind)
+	if d.Wants(c.kind) {
+		c.detect, c.with = d, t
+	}
 	return nil
 }
 
@@ -311,7 +310,7 @@ func (p *plan) maskRow(dst, msg []byte, hits *int64) ([]byte, error) {
 			return dst, wire.ErrMalformed
 		}
 		c := &p.columns[i]
-		if !c.masked && !c.detect {
+		if !c.masked && c.detect == nil {
 			dst = append(dst, rest[:4+n]...)
 		} else {
 			dst = p.appendValue(dst, c, rest[4:4+n], hits)
@@ -342,7 +341,7 @@ func (p *plan) value(dst []byte, c *columnPlan, v []byte) (out []byte, null bool
 		out, null = c.with.Apply(dst, v, c.kind, c.binary)
 		return out, null, 1
 	}
-	out, null, hits = p.detect.Apply(dst, v, c.kind, c.binary, p.with)
+	out, null, hits = c.detect.Apply(dst, v, c.kind, c.binary, c.with)
 	if hits == 0 {
 		return append(dst, v...), false, 0
 	}
