@@ -7,8 +7,8 @@
 // something is missing: Truncated is how many bytes were left out, so that a
 // cap is never silent.
 //
-// Each chunk carries the SHA-256 of its compressed bytes. The writer hands it
-// to its owner ([Chunk]), who puts it into the audit journal: that is what
+// Each chunk carries a SHA-256 over the header, its place and its compressed
+// bytes. The writer hands it to its owner ([Chunk]), who puts it into the audit journal: that is what
 // makes a recording evidence. [Verify] compares a file with those hashes.
 //
 // [Writer] turns frames into chunks and [Reader] chunks into frames; neither
@@ -19,7 +19,7 @@
 // # Layout, little-endian
 //
 //	header  "SLUICER\x01", length u32, JSON
-//	chunk   "SLRC", length u32 of the compressed bytes, SHA-256 of them, the bytes
+//	chunk   "SLRC", length u32 of the compressed bytes, SHA-256, the bytes
 //	frame   uvarint microseconds since the start, kind byte, uvarint bytes left
 //	        out, uvarint length and reference, uvarint length and bytes
 //

@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -132,6 +133,17 @@ func (d *decoder) bytes(limit int) []byte {
 	v := d.b[:n:n]
 	d.b = d.b[n:]
 	return v
+}
+
+// chunkHash is what identifies a chunk: its bytes, its place, and the header of
+// the recording it belongs to.
+func chunkHash(header [HashSize]byte, index int, body []byte) (sum [HashSize]byte) {
+	h := sha256.New()
+	h.Write(header[:])
+	h.Write(binary.LittleEndian.AppendUint32(nil, uint32(index)))
+	h.Write(body)
+	h.Sum(sum[:0])
+	return sum
 }
 
 // appendHeader encodes the file's beginning.

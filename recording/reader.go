@@ -25,7 +25,8 @@ type Reader struct {
 	plain []byte
 	body  []byte
 	off   int64
-	chunk Chunk // the one in hand; its Index is -1 before the first
+	head  [HashSize]byte // of the header
+	chunk Chunk          // the one in hand; its Index is -1 before the first
 }
 
 // Open opens a recording file. Close it.
@@ -75,6 +76,7 @@ func (r *Reader) header() error {
 		return fmt.Errorf("recording: open: %w", ErrFormat)
 	}
 	r.off = int64(len(head)) + int64(n)
+	r.head = sha256.Sum256(append(head[:], j...))
 	return nil
 }
 
@@ -136,7 +138,7 @@ func (r *Reader) rawChunk() error {
 	if _, err := io.ReadFull(r.r, r.body); err != nil {
 		return io.ErrUnexpectedEOF
 	}
-	r.chunk = Chunk{Index: r.chunk.Index + 1, Offset: r.off, Size: int(n), Hash: sha256.Sum256(r.body)}
+	r.chunk = Chunk{Index: r.chunk.Index + 1, Offset: r.off, Size: int(n), Hash: chunkHash(r.head, r.chunk.Index+1, r.body)}
 	r.off += chunkHead + int64(n)
 	if !bytes.Equal(head[8:], r.chunk.Hash[:]) {
 		return fmt.Errorf("recording: chunk %d: %w", r.chunk.Index, ErrFormat)

@@ -60,6 +60,7 @@ type Writer struct {
 	out   []byte
 	off   int64
 	index int
+	head  [HashSize]byte // of the header
 }
 
 // NewWriter begins a recording by writing its header to w.
@@ -71,7 +72,7 @@ func NewWriter(w io.Writer, h Header, zip *Compressor) (*Writer, error) {
 	if _, err := w.Write(head); err != nil {
 		return nil, fmt.Errorf("recording: write: %w", err)
 	}
-	return &Writer{w: w, zip: zip, off: int64(len(head))}, nil
+	return &Writer{w: w, zip: zip, off: int64(len(head)), head: sha256.Sum256(head)}, nil
 }
 
 // Append adds encoded frames (of AppendFrame) to the open chunk and reports
@@ -93,7 +94,7 @@ func (w *Writer) Seal() (c Chunk, ok bool, err error) {
 	if len(w.plain) > maxPlain || len(body) > maxChunk {
 		return Chunk{}, false, fmt.Errorf("recording: write: a chunk of %d bytes is too large", len(w.plain))
 	}
-	c = Chunk{Index: w.index, Offset: w.off, Size: len(body), Hash: sha256.Sum256(body)}
+	c = Chunk{Index: w.index, Offset: w.off, Size: len(body), Hash: chunkHash(w.head, w.index, body)}
 	copy(w.out, chunkMagic)
 	binary.LittleEndian.PutUint32(w.out[4:], uint32(len(body)))
 	copy(w.out[8:], c.Hash[:])

@@ -22,7 +22,7 @@ type Session struct {
 	path  string
 	file  writing // the background's alone
 
-	done   chan struct{} // closed when the recording is on disk
+	done chan struct{} // closed when the recording is on disk
 
 	// mu is never held while something is waited for: the background takes it.
 	mu     sync.Mutex
