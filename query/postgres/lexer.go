@@ -10,7 +10,7 @@ const (
 	tokEnd    tokenKind = iota
 	tokWord             // an unquoted identifier or keyword
 	tokQuoted           // "identifier", U&"identifier"
-	tokString           // 'x', E'x', U&'x', B'x', X'x', N'x', $tag$x$tag$
+	tokString           // 'x', E'x', U&'x', B'x', X'x', $tag$x$tag$
 	tokInt              // digits only, in any base
 	tokFloat            // with a point or an exponent
 	tokParam            // $1
@@ -29,6 +29,10 @@ type token struct {
 // standard_conforming_strings = on (scan.l of PostgreSQL 17). It exists beside
 // libpg_query's because it runs in this process, before the text is trusted
 // with anything that can crash.
+//
+// libpg_query differs in one thing: it does not let a comment stand between the
+// parts of a string ('a' -- c, newline, 'b'). It rejects such a text, so nothing
+// is misread.
 //
 // Where releases differ it follows the newest and calls bad what another one
 // would read differently (1_000 and 0x1F are two tokens before 15).
@@ -116,8 +120,10 @@ func (l *lexer) lineComment() {
 	l.pos = len(l.text)
 }
 
-// blockComment skips a comment with those nested in it.
+// blockComment skips a comment with those nested in it; one that does not end
+// is left where it begins.
 func (l *lexer) blockComment() bool {
+	start := l.pos
 	for depth := 0; l.pos+1 < len(l.text); {
 		switch {
 		case l.text[l.pos] == '/' && l.text[l.pos+1] == '*':
@@ -133,6 +139,7 @@ func (l *lexer) blockComment() bool {
 			l.pos++
 		}
 	}
+	l.pos = start
 	return false
 }
 
@@ -143,7 +150,7 @@ func (l *lexer) word(c byte) tokenKind {
 		if l.peek(1) == '\'' {
 			return l.str(2, true)
 		}
-	case 'b', 'B', 'x', 'X', 'n', 'N':
+	case 'b', 'B', 'x', 'X':
 		if l.peek(1) == '\'' {
 			return l.str(2, false)
 		}

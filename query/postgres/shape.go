@@ -142,11 +142,11 @@ func isLimitWord(word string) bool {
 	return strings.EqualFold(word, "limit") || strings.EqualFold(word, "first") || strings.EqualFold(word, "next")
 }
 
-// stringKind keeps bit strings and national characters apart from the rest:
-// the grammar gives them other types.
+// stringKind keeps bit strings apart from the rest: the grammar gives them
+// another type.
 func stringKind(text string) byte {
 	switch text[0] {
-	case 'b', 'B', 'x', 'X', 'n', 'N':
+	case 'b', 'B', 'x', 'X':
 		return text[0] | 0x20
 	}
 	return 's'
