@@ -22,7 +22,7 @@ const (
 	maxCost        = 5_000_000 // in CEL's cost units, estimated
 	maxCostRunning = 1_000_000 // where no estimate is possible
 	listSize       = 256       // elements assumed in a list of unknown length
-	textSize       = 1024      // bytes assumed in a text of unknown length
+	textSize       = 256       // bytes assumed in a text of unknown length
 )
 
 // countsVariable stands behind rate and count; expressions cannot spell it.

@@ -105,6 +105,12 @@ func (c *compiler) verbs(who string, spec *matchSpec, m *match) {
 	classes := parsed(c, who, "access", spec.Access, access.ParseClass, []string{"session", "read", "write", "admin"})
 	named := c.oneOf(who, "verb", spec.Verbs, append(verbNames(), "*"))
 	m.hasVerbs = len(spec.Access) > 0 || len(spec.Verbs) > 0
+	if len(spec.Verbs) > 0 {
+		m.verbsText = "verbs: " + list(named)
+	}
+	if len(spec.Access) > 0 {
+		m.verbsText = strings.TrimSuffix("access: "+list(classes)+", "+m.verbsText, ", ")
+	}
 	for _, v := range access.Verbs() {
 		inClass := len(spec.Access) == 0 || slices.Contains(classes, v.Class())
 		inVerbs := len(spec.Verbs) == 0 || slices.Contains(named, v.String()) || slices.Contains(named, "*")

@@ -86,9 +86,9 @@ func (f *finding) because(q *question) string {
 		t := c.best(q, f.rule.allows())
 		switch {
 		case t == f.met && t != yes:
-			parts = append(parts, fmt.Sprintf("%s: %s => %s", c.key, c.want, t))
+			parts = append(parts, fmt.Sprintf("%s => %s", c.text(), t))
 		case f.met == yes && c.about == aboutObjects:
-			parts = append(parts, fmt.Sprintf("%s: %s => %s", c.key, c.want, touched(&q.r.Action)))
+			parts = append(parts, fmt.Sprintf("%s => %s", c.text(), touched(&q.r.Action)))
 		}
 	}
 	if f.rule.when != nil && (f.met != no || len(parts) == 0) {
@@ -154,16 +154,17 @@ func (s *Set) nearest(q *question) *distance {
 
 func (r *rule) distance(q *question) *distance {
 	d := &distance{rule: r}
+	session := q.r.Action.Verb.Class() == access.ClassSession // any allow at all would do
 	weight := map[aspect]int{aboutResource: 16, aboutAction: 4, aboutObjects: 3, aboutClient: 2, aboutSubject: 1}
 	for i := range r.match.conds {
 		c := &r.match.conds[i]
-		if c.best(q, true) == yes {
+		if c.best(q, true) == yes || session && c.about >= aboutAction {
 			continue
 		}
 		d.cost += weight[c.about]
-		d.missing = append(d.missing, c.key+": "+c.want)
+		d.missing = append(d.missing, c.text())
 	}
-	if r.when != nil {
+	if r.when != nil && !session {
 		if t, err := r.when.eval(q); err != nil || t != yes {
 			d.cost++
 			d.missing = append(d.missing, "its condition to hold")

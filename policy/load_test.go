@@ -172,3 +172,22 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// What an expression may cost is bounded at load, or, where no estimate is
+// possible, while it runs.
+func TestCost(t *testing.T) {
+	for when, want := range map[string]string{
+		`action.text.split(",").exists(x, x.lowerAscii() == "a")`:                              "",
+		`action.objects.exists(o, subject.groups.exists(g, g == o.name))`:                      "",
+		`action.objects.exists(o, subject.groups.exists(g, action.text.contains(g + o.name)))`: "units, more than",
+	} {
+		_, ps := Load(parse(t, bundle("  - {id: a, when: '"+when+"', effect: deny}\n")))
+		var all []string
+		for _, p := range ps {
+			all = append(all, p.Message)
+		}
+		if got := strings.Join(all, "\n"); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", when, got, want)
+		}
+	}
+}

@@ -14,6 +14,7 @@ type match struct {
 	protocols  []string
 	verbs      verbSet // what verbs and access together allow
 	hasVerbs   bool    // verbs or access is given
+	verbsText  string  // both as written
 	groups     []string
 	subjects   []glob
 	kinds      []access.Kind
@@ -50,6 +51,14 @@ type cond struct {
 	// acts alone.
 	indexed bool
 	eval    func(q *question, who *access.Subject, every bool) tri
+}
+
+// text is the condition as it is written.
+func (c *cond) text() string {
+	if c.key == "verbs" {
+		return c.want // names its keys itself
+	}
+	return c.key + ": " + c.want
 }
 
 // eval is the conjunction of all conditions. every chooses how conditions on
@@ -95,7 +104,7 @@ func (m *match) finish() {
 	add(len(m.kinds) > 0, cond{key: "kinds", want: list(m.kinds), about: aboutSubject, eval: m.evalKinds})
 	add(len(m.subjects) > 0, cond{key: "subjects", want: list(m.subjects), about: aboutSubject, eval: m.evalSubjects})
 	add(len(m.cidrs) > 0, cond{key: "client.cidr", want: list(m.cidrs), about: aboutClient, eval: m.evalClient})
-	add(m.hasVerbs, cond{key: "verbs", want: m.verbs.text(), about: aboutAction, eval: m.evalVerbs})
+	add(m.hasVerbs, cond{key: "verbs", want: m.verbsText, about: aboutAction, eval: m.evalVerbs})
 	add(len(m.confidence) > 0, cond{key: "confidence", want: list(m.confidence), about: aboutAction, eval: m.evalConfidence})
 	add(len(m.settings) > 0, cond{key: "settings", want: list(m.settings), about: aboutObjects, eval: m.evalSettings})
 	add(len(m.functions) > 0, cond{key: "functions", want: patterns(m.functions), about: aboutObjects, eval: m.evalFunctions})
@@ -199,8 +208,8 @@ func (m *match) notText() string {
 		return ""
 	}
 	var parts []string
-	for _, c := range m.not.conds {
-		parts = append(parts, c.key+": "+c.want)
+	for i := range m.not.conds {
+		parts = append(parts, m.not.conds[i].text())
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }

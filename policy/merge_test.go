@@ -436,6 +436,7 @@ func TestMessages(t *testing.T) {
 		{ask(access.VerbDelete), "no deletes", "archive instead"},
 		{ask(access.VerbMerge), "MERGE on shop is not allowed", "ask team-data, who owns this policy"},
 		{ask(access.VerbSelect, confidence(access.Partial), why), "finance is closed: what this reaches is not fully understood (partial: calls public.f), and the rule may apply to it", "team-data"},
+		{ask(access.VerbBegin, groups("sales")), "no rule allows BEGIN on shop", "p/base, which wants groups: [engineering]"},
 		{ask(access.VerbSelect, groups("sales")), "no rule allows SELECT on shop", "the nearest rule that would allow it is p/base, which wants groups: [engineering]"},
 	} {
 		d := s.Decide(c.r)
@@ -484,7 +485,7 @@ func TestExplain(t *testing.T) {
 	}
 	for rule, want := range map[string]string{
 		"p/engineers":          "no groups: [engineering] => no",
-		"p/no-unscoped-writes": "no verbs: [update, delete] => no",
+		"p/no-unscoped-writes": "no verbs: [delete, update] => no",
 		"p/finance-hidden":     "no tables: [finance.*] => no",
 		"p/too-fast":           `no rate("statements", "1m") > 120 => false`,
 	} {

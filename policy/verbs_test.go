@@ -20,8 +20,8 @@ var verbMeanings = map[access.Verb]string{
 	access.VerbSavepoint:    "SAVEPOINT, RELEASE",
 	access.VerbShow:         "SHOW",
 	access.VerbSet:          "SET, RESET and set_config of a harmless setting",
-	access.VerbPrepare:      "PREPARE, DEALLOCATE (what is prepared is judged by its own verb)",
-	access.VerbClose:        "CLOSE of a cursor",
+	access.VerbPrepare:      "PREPARE (what is prepared is judged by its own verb when it runs)",
+	access.VerbClose:        "CLOSE of a cursor, DEALLOCATE",
 	access.VerbDiscard:      "DISCARD",
 	access.VerbListen:       "LISTEN, UNLISTEN",
 	access.VerbSelect:       "SELECT, VALUES, TABLE, DECLARE CURSOR of such",
@@ -50,7 +50,7 @@ var verbMeanings = map[access.Verb]string{
 	access.VerbFunctionCall: "the protocol's FunctionCall message",
 	access.VerbCopyFile:     "COPY from or to a file or program on the server",
 	access.VerbReplication:  "replication connections and their commands",
-	access.VerbExecute:      "code that cannot be looked into, and functions that administer the server",
+	access.VerbExecute:      "code that cannot be looked into: LOAD, functions that run SQL text or administer the server",
 }
 
 // verbsDocument is docs/verbs.md.

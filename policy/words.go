@@ -76,16 +76,6 @@ type verbSet [4]uint64
 func (s *verbSet) add(v access.Verb)     { s[v/64] |= 1 << (v % 64) }
 func (s verbSet) has(v access.Verb) bool { return s[v/64]&(1<<(v%64)) != 0 }
 
-func (s verbSet) text() string {
-	var all []access.Verb
-	for v := range 256 {
-		if s.has(access.Verb(v)) {
-			all = append(all, access.Verb(v))
-		}
-	}
-	return list(all)
-}
-
 // list prints values as a YAML list.
 func list[T any](vs []T) string {
 	parts := make([]string, len(vs))

@@ -1,0 +1,60 @@
+package policy
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sluice/internal/strictyaml"
+)
+
+// TestDocumentNamesEverything keeps docs/policy.md complete: every key, field,
+// method, detector and counter is in it.
+func TestDocumentNamesEverything(t *testing.T) {
+	data, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(data)
+	var names []string
+	for _, v := range views() {
+		names = append(names, v.names()...)
+	}
+	names = slices.Concat(names, masks, detectables, counters, protocols, effectNames,
+		[]string{"protocols", "verbs", "access", "groups", "subjects", "kinds", "resource.names", "resource.labels", "tables", "columns",
+			"functions", "settings", "confidence", "client.cidr", "not", "approval", "mask", "limit", "record", "notify", "message", "hint", "mode"})
+	for _, name := range names {
+		if !strings.Contains(doc, "`"+name+"`") && !regexp.MustCompile(`[{,( ]`+regexp.QuoteMeta(name)+`[}:,]`).MatchString(doc) {
+			t.Errorf("docs/policy.md does not name %s", name)
+		}
+	}
+}
+
+// TestDocumentExamplesLoad: what people copy must work.
+func TestDocumentExamplesLoad(t *testing.T) {
+	data, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(data), -1) {
+		docs, ps := strictyaml.Parse("policy.md", []byte(block[1]))
+		set, more := Load(docs)
+		if len(ps)+len(more) > 0 || len(docs) == 0 {
+			t.Errorf("%v %v in\n%s", ps, more, block[1])
+			continue
+		}
+		n++
+		if docs[0].Kind == TestKind {
+			var spec testSpec
+			if ps := docs[0].Decode(&spec); len(ps) > 0 || set == nil {
+				t.Errorf("%v", ps)
+			}
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d examples", n)
+	}
+}
