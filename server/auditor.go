@@ -21,7 +21,13 @@ type auditor struct {
 	append  pipeline.Journal // counts what is appended
 }
 
+// filter puts a search into the journal's words. An action that needed people's
+// agreement is recorded when they are asked, and again with what came of it:
+// looking for require_approval finds the asking.
 func filter(f api.AuditFilter) audit.Filter {
+	if f.Effect == access.RequireApproval.String() && f.Type == "" {
+		f.Effect, f.Type = "", string(access.ApprovalRequested)
+	}
 	return audit.Filter{Since: f.Since, Until: f.Until, Subject: f.Subject, Issuer: f.Issuer, Resource: f.Resource, Session: f.Session, Type: f.Type,
 		Verb: f.Verb, Effect: f.Effect, Rule: f.Rule, Object: f.Object, Text: f.Text, ID: f.ID, Ref: f.Ref, Request: f.Request}
 }

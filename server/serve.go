@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,8 @@ func servePprof(address string, log *slog.Logger) (stop func(), err error) {
 // resolved prints what each listener and resource came to.
 func (s *Server) resolved(out io.Writer) {
 	cfg := s.config.Load()
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	var text bytes.Buffer // written at once: others may print, too
+	w := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "sluice %s\n", s.o.Version)
 	fmt.Fprintf(w, "configuration\t%s\n", s.o.Path)
 	fmt.Fprintf(w, "data\t%s\n", cfg.Gateway.Data)
@@ -152,8 +154,9 @@ func (s *Server) resolved(out io.Writer) {
 	set := s.policy.Set()
 	fmt.Fprintf(w, "policy\t%s\t%s\n", plural(len(cfg.Policies), "policy", "policies"), set.Digest()[:min(16, len(set.Digest()))])
 	fmt.Fprintf(w, "users\t%d\n", len(cfg.Users))
+	fmt.Fprintln(w, "ready")
 	w.Flush()
-	fmt.Fprintln(out, "ready")
+	_, _ = out.Write(text.Bytes()) // nobody to tell if the terminal is gone
 }
 
 // security says how a listener is protected, and where its CA is.
