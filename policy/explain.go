@@ -12,8 +12,8 @@ import (
 type Explanation struct {
 	Decision access.Decision `json:"decision"`
 	Rules    []Trace         `json:"rules"` // every rule, in order
-	// Nearest says which rule would allow it and what is missing; empty if the
-	// action is allowed or no rule ever allows anything.
+	// Nearest says which rule would allow it and what is missing. Empty if a rule
+	// allows it (and perhaps another denies it), or none ever allows anything.
 	Nearest string `json:"nearest,omitempty"`
 }
 
@@ -38,7 +38,7 @@ func Explain(s *Set, r access.Request) Explanation {
 	for _, rule := range s.rules {
 		e.Rules = append(e.Rules, rule.trace(q))
 	}
-	if near := s.nearest(q); near != nil && e.Decision.Effect == access.Deny {
+	if near := s.nearest(q); near != nil && e.Decision.By() == "default" {
 		e.Nearest = fmt.Sprintf("%s (%s:%d)", near.text(), near.rule.pos.File, near.rule.pos.Line)
 	}
 	return e
@@ -71,7 +71,7 @@ func (r *rule) matched(q *question) tri {
 		t = max(t, r.match.eval(q, who, r.allows()))
 	}
 	if t != no && r.allows() && q.r.Action.Verb.Class() == access.ClassUnknown && !r.match.verbs.has(access.VerbUnknown) &&
-		(r.match.hasVerbs || len(r.match.confidence) == 0) {
+		r.match.hasVerbs {
 		return no // does not speak of what nobody understands
 	}
 	return t

@@ -123,15 +123,15 @@ func (d *dimension) of(value string) bitset {
 }
 
 // addVerbs enters a rule under every verb that it may be about. An action that
-// nobody understands is every verb to a rule that restricts, and none to a rule
-// that allows, unless that rule speaks of it expressly.
+// nobody understands is every verb to a rule that restricts. A rule that allows
+// covers it if it names the verb unknown, or asks nothing about verbs at all.
 func (x *index) addVerbs(i int, r *rule) {
 	for v := range x.verb {
 		verb := access.Verb(v)
 		known := verb.Class() != access.ClassUnknown
 		switch {
 		case known && (!r.match.hasVerbs || r.match.verbs.has(verb)),
-			!known && (!r.allows() || r.match.verbs.has(access.VerbUnknown) || !r.match.hasVerbs && len(r.match.confidence) > 0):
+			!known && (!r.allows() || r.match.verbs.has(access.VerbUnknown) || !r.match.hasVerbs):
 			x.verb[v].add(i)
 		}
 	}

@@ -493,6 +493,9 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", rule, outcomes[rule], want)
 		}
 	}
+	if e := Explain(s, ask(access.VerbDelete, unscoped)); e.Nearest != "" {
+		t.Errorf("a rule allows it already, and another denies it: %q", e.Nearest)
+	}
 	if e := Explain(nil, ask(access.VerbSelect)); e.Decision.Effect != access.Deny {
 		t.Errorf("no policy: %+v", e)
 	}

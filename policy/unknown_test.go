@@ -85,7 +85,7 @@ func TestConditionsOnObjects(t *testing.T) {
 		{"unknown verb by verbs", `verbs: [drop]`, ask(access.VerbUnknown), true, false},
 		{"unknown verb by access", `access: [read, write, admin, session]`, ask(access.VerbUnknown), true, false},
 		{"unknown verb by star", `verbs: ["*"]`, ask(access.VerbUnknown), true, false},
-		{"unknown verb by no word", `groups: [engineering]`, ask(access.VerbUnknown), true, false},
+		{"unknown verb by no word", `groups: [engineering]`, ask(access.VerbUnknown), true, true},
 		{"unknown verb by name", `verbs: [unknown]`, ask(access.VerbUnknown), true, true},
 		{"unknown verb by confidence", `confidence: [opaque]`, ask(access.VerbUnknown, confidence(access.Opaque)), true, true},
 		{"not a verb, unknown", `not: {verbs: [select]}`, ask(access.VerbUnknown), true, false},
