@@ -70,8 +70,7 @@ func (r *rule) matched(q *question) tri {
 	for who := &q.r.Subject; who != nil; who = who.Actor {
 		t = max(t, r.match.eval(q, who, r.allows()))
 	}
-	if t != no && r.allows() && q.r.Action.Verb.Class() == access.ClassUnknown && !r.match.verbs.has(access.VerbUnknown) &&
-		r.match.hasVerbs {
+	if t != no && r.allows() && q.r.Action.Verb.Class() == access.ClassUnknown && !r.match.verbs.has(access.VerbUnknown) && r.match.hasVerbs {
 		return no // does not speak of what nobody understands
 	}
 	return t
@@ -171,7 +170,7 @@ func (r *rule) distance(q *question) *distance {
 		}
 	}
 	if len(d.missing) == 0 {
-		d.missing = []string{"what this does to be understood, or verbs: [unknown] to be named"}
+		d.missing = []string{"what this does to be understood"}
 	}
 	return d
 }

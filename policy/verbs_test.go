@@ -62,7 +62,7 @@ This page is generated from the code; ` + "`go test ./policy -run TestVerbsDocum
 
 A rule says ` + "`verbs: [delete, update]`" + `, or the coarse ` + "`access: [write]`" + `. Where one command does several things, its most
 consequential effect names the verb: a query with a DELETE in a CTE is a delete. ` + "`verbs: [\"*\"]`" + ` is every verb below; an action
-that nobody understands is ` + "`unknown`" + `, which only a rule that names it can allow.
+that nobody understands is ` + "`unknown`" + `, which is allowed only by a rule that names it or asks nothing about verbs and access.
 
 | access | verb | PostgreSQL |
 |---|---|---|
