@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -74,12 +72,4 @@ func TestAnalyze(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestDump(t *testing.T) {
-	env := testEnv(t)
-	for _, c := range analyzeCases {
-		fmt.Printf("{`%s`, `%s`},\n", c.sql, sketch(analyze(t, env, c.sql)))
-	}
-	_ = slices.Contains[[]int]
 }

@@ -76,7 +76,7 @@ func (l *lexer) peek(n int) byte {
 func (l *lexer) lex(c byte) tokenKind {
 	switch {
 	case c == '\'':
-		return l.str(1, false)
+		return l.str(1, plainString)
 	case c == '"':
 		return l.quoted(1)
 	case c == '$':
@@ -148,15 +148,15 @@ func (l *lexer) word(c byte) tokenKind {
 	switch c {
 	case 'e', 'E':
 		if l.peek(1) == '\'' {
-			return l.str(2, true)
+			return l.str(2, escapeString)
 		}
 	case 'b', 'B', 'x', 'X':
 		if l.peek(1) == '\'' {
-			return l.str(2, false)
+			return l.str(2, bitString)
 		}
 	case 'u', 'U':
 		if l.peek(1) == '&' && l.peek(2) == '\'' {
-			return l.str(3, false)
+			return l.str(3, plainString)
 		}
 		if l.peek(1) == '&' && l.peek(2) == '"' {
 			return l.quoted(3)
@@ -168,17 +168,25 @@ func (l *lexer) word(c byte) tokenKind {
 	return tokWord
 }
 
+// The kinds of string: in an escape string a backslash hides the next byte, in a
+// bit string two quotes are an end and a beginning.
+const (
+	plainString = iota
+	escapeString
+	bitString
+)
+
 // str consumes a string whose content begins after skip bytes, with the parts
-// that continue it on further lines. With escapes a backslash hides the next byte.
-func (l *lexer) str(skip int, escapes bool) tokenKind {
+// that continue it on further lines.
+func (l *lexer) str(skip, kind int) tokenKind {
 	l.pos += skip
 	for l.pos < len(l.text) {
 		switch c := l.text[l.pos]; {
-		case c == '\\' && escapes:
+		case c == '\\' && kind == escapeString:
 			l.pos += 2
 		case c != '\'':
 			l.pos++
-		case l.peek(1) == '\'':
+		case l.peek(1) == '\'' && kind != bitString:
 			l.pos += 2
 		default:
 			l.pos++

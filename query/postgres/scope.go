@@ -129,7 +129,7 @@ func (a *analysis) noteAll(it *item, use access.Use) {
 // noteUnknown records that a column was used that the catalog does not know.
 func (a *analysis) noteUnknown(it *item) {
 	for _, r := range it.rels {
-		r.unknown = true
+		r.unknown, r.read = true, true
 	}
 	a.flow(it.wholeLineage())
 }

@@ -652,6 +652,9 @@ func (p *predicates) outer(n *pgquery.Node) bool {
 
 // wildcard reports whether a pattern may match everything.
 func (p *predicates) wildcard(n *pgquery.Node) bool {
+	if f := n.GetFuncCall(); f != nil && len(f.Args) > 0 && strings.HasSuffix(lastName(f.Funcname), "_escape") {
+		n = f.Args[0] // SIMILAR TO, LIKE ... ESCAPE
+	}
 	s, ok := stringConst(n)
 	if !ok {
 		return p.mentions(n)
