@@ -10,6 +10,7 @@ const (
 	SessionOpened     EventType = "session.opened"
 	SessionRefused    EventType = "session.refused"
 	SessionClosed     EventType = "session.closed"
+	SessionKilled     EventType = "session.killed" // somebody ended it; Subject is who
 	ActionDecided     EventType = "action.decided"
 	ActionCompleted   EventType = "action.completed"
 	ApprovalRequested EventType = "approval.requested"

@@ -145,7 +145,7 @@ func (m *metrics) resolve(protocols []string) {
 }
 
 var eventTypes = []access.EventType{
-	access.SessionOpened, access.SessionRefused, access.SessionClosed, access.ActionDecided, access.ActionCompleted,
+	access.SessionOpened, access.SessionRefused, access.SessionClosed, access.SessionKilled, access.ActionDecided, access.ActionCompleted,
 	access.ApprovalRequested, access.ApprovalApproved, access.ApprovalRejected, access.ApprovalWithdrawn, access.ApprovalExpired, access.ApprovalUsed,
 	access.PolicyChanged, access.RecordingFailed, access.RecordingChunk, access.TokenIssued, access.TokenRevoked, access.AuditRead, access.GatewayStarted,
 }

@@ -49,13 +49,19 @@ func (s *Server) Start(ctx context.Context) error {
 
 // announce records an event of the gateway's own.
 func (s *Server) announce(ctx context.Context, t access.EventType, extra map[string]any) error {
-	now := s.o.Now().UTC()
-	mark, err := s.sessions.Append(&access.Event{ID: uuid7.New(now), Time: now, Type: t, Extra: extra})
+	return s.record(ctx, &access.Event{Type: t, Extra: extra})
+}
+
+// record gives an event its id and time and returns when it is durable.
+func (s *Server) record(ctx context.Context, e *access.Event) error {
+	e.Time = s.o.Now().UTC()
+	e.ID = uuid7.New(e.Time)
+	mark, err := s.sessions.Append(e)
 	if err == nil {
 		err = s.sessions.Wait(ctx, mark)
 	}
 	if err != nil {
-		return fmt.Errorf("server: record %s: %w", t, err)
+		return fmt.Errorf("server: record %s: %w", e.Type, err)
 	}
 	return nil
 }
@@ -67,6 +73,9 @@ func (s *Server) listen() error {
 		if err != nil {
 			s.unlisten()
 			return fmt.Errorf("%s: %s listener: %w", l.Pos, name, err)
+		}
+		if name == "web" {
+			ln = newBounded(ln, maxWebConnections)
 		}
 		s.mu.Lock()
 		s.listeners[name] = ln

@@ -55,12 +55,12 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	if err != nil {
 		return err
 	}
+	stopHangup := s.onHangup(ctx) // before anybody can know that it runs: unheard, SIGHUP ends a process
+	defer stopHangup()
 	if err := s.Start(ctx); err != nil {
 		return errors.Join(err, s.Shutdown())
 	}
 	s.resolved(o.Out)
-	stopHangup := s.onHangup(ctx)
-	defer stopHangup()
 	return s.wait(ctx)
 }
 

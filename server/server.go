@@ -301,7 +301,7 @@ func (s *Server) buildAPI(context.Context, *config.Config) (err error) {
 		Identity: ids, Tokens: ids,
 		Resources: resources{s.config.Load, &s.policy, s.Addr},
 		Approvals: approvals{s.approvals},
-		Sessions:  sessions{s.postgres, s.store, s.recorded.read, s.recorded.has},
+		Sessions:  sessions{s.postgres, s.store, s.recorded.read, s.recorded.has, s.record},
 		Audit:     auditor{s.journal, s.index, s.sessions},
 		Policy:    s.oracle(),
 		Health:    s, Metrics: s.metrics.handler(), Log: s.log, Now: s.o.Now,

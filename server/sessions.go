@@ -130,6 +130,7 @@ type sessions struct {
 	store     store.Sessions
 	recording func(id string) (io.ReadCloser, error) // api.ErrNotFound if there is none
 	recorded  func(id string) bool
+	record    func(context.Context, *access.Event) error // durable on return
 }
 
 // maxListed bounds a listing of past sessions.
@@ -185,7 +186,17 @@ func (s sessions) Get(ctx context.Context, id string) (v1.Session, access.Subjec
 	return s.pastSession(rows[0]), rows[0].Subject, nil
 }
 
-func (s sessions) Kill(_ context.Context, id string, _ access.Subject) error {
+// Kill records who ends the session before it does.
+func (s sessions) Kill(ctx context.Context, id string, by access.Subject) error {
+	all := s.live.Sessions()
+	i := slices.IndexFunc(all, func(i postgres.SessionInfo) bool { return i.ID == id })
+	if i < 0 {
+		return api.ErrConflict
+	}
+	extra := map[string]any{"of": api.Name(&all[i].Subject)}
+	if err := s.record(ctx, &access.Event{Type: access.SessionKilled, Session: id, Subject: &by, Resource: &all[i].Resource, Extra: extra}); err != nil {
+		return err
+	}
 	if !s.live.Kill(id) {
 		return api.ErrConflict
 	}

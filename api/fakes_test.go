@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"sluice/access"
+	v1 "sluice/api/v1"
+)
+
+// fake is a whole gateway behind the API: everything that handlers ask for, in memory.
+type fake struct {
+	callers  map[string]Caller // by Authorization header
+	tokens   []v1.Token
+	revoked  []string
+	requests map[string]v1.Request
+	voted    []string
+	sessions map[string]access.Subject
+	killed   []string
+	events   []*access.Event
+	recorded []*access.Event
+	journal  error // Record fails with it
+	issueTTL time.Duration
+	checks   map[string]string
+	asked    []v1.Question
+	verdicts []v1.Verdict
+	boom     bool
+}
+
+func newFake() *fake {
+	f := &fake{callers: map[string]Caller{}, requests: map[string]v1.Request{}, sessions: map[string]access.Subject{}, checks: map[string]string{"journal": "ok"}}
+	f.callers["Bearer alice"] = Caller{Subject: person("alice"), Credential: "tok-alice"}
+	f.callers["Bearer bob"] = Caller{Subject: person("bob"), Credential: "tok-bob"}
+	f.callers["Bearer root"] = Caller{Subject: person("root"), Admin: true}
+	f.callers["Bearer audit"] = Caller{Subject: person("audit"), Auditor: true}
+	f.callers["Bearer nobody"] = Caller{}
+	return f
+}
+
+func (f *fake) Authenticate(_ context.Context, header, _ string) (Caller, error) {
+	if header == "Bearer slow" {
+		return Caller{}, ErrTooMany
+	}
+	c, ok := f.callers[header]
+	if !ok {
+		return Caller{}, errors.New("no")
+	}
+	return c, nil
+}
+
+type fakeTokens struct{ *fake }
+
+func (f fakeTokens) Issue(_ context.Context, c *Caller, ttl time.Duration) (v1.Token, error) {
+	f.issueTTL = ttl
+	return v1.Token{ID: "tok-1", User: c.Subject.ID, Secret: "slc_secret", Created: noon, Expires: noon.Add(time.Hour)}, nil
+}
+
+func (f fakeTokens) List(_ context.Context, user string) ([]v1.Token, error) {
+	var out []v1.Token
+	for _, t := range f.tokens {
+		if user == "" || t.User == user {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+func (f fakeTokens) Revoke(_ context.Context, id string, by access.Subject) error {
+	f.revoked = append(f.revoked, id+" by "+by.ID)
+	return nil
+}
+
+type fakeResources struct{ *fake }
+
+func (f fakeResources) List(_ context.Context, s access.Subject) ([]v1.Resource, error) {
+	if f.boom {
+		return nil, errors.New("secret detail of the inside")
+	}
+	return []v1.Resource{{Name: "shop", Protocol: "postgres", User: s.ID}}, nil
+}
+
+type fakeApprovals struct{ *fake }
+
+func (f fakeApprovals) List(_ context.Context, _ *Caller, state string) ([]v1.Request, error) {
+	var out []v1.Request
+	for _, r := range f.requests {
+		if state == "" || r.State == state {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (f fakeApprovals) Show(_ context.Context, c *Caller, id string) (v1.Request, error) {
+	r, ok := f.requests[id]
+	if !ok {
+		return r, Errorf(ErrNotFound, "no request %s", id)
+	}
+	return r, nil
+}
+
+func (f fakeApprovals) Vote(_ context.Context, c *Caller, id string, approve bool, reason string) (v1.Request, error) {
+	r, ok := f.requests[id]
+	switch {
+	case !ok:
+		return r, Errorf(ErrNotFound, "no request %s", id)
+	case r.Requester == c.Subject.ID:
+		return r, Errorf(ErrForbidden, "nobody approves their own request")
+	case r.State != "pending":
+		return r, Errorf(ErrConflict, "it is already %s", r.State)
+	}
+	f.voted = append(f.voted, fmt.Sprintf("%s %v by %s: %s", id, approve, c.Subject.ID, reason))
+	r.State = "approved"
+	return r, nil
+}
+
+type fakeSessions struct{ *fake }
+
+func (f fakeSessions) List(_ context.Context, past bool, see func(*access.Subject) bool) ([]v1.Session, error) {
+	var out []v1.Session
+	for id, s := range f.sessions {
+		if see(&s) {
+			out = append(out, v1.Session{ID: id, Subject: s.ID, Live: true})
+		}
+	}
+	return out, nil
+}
+
+func (f fakeSessions) Get(_ context.Context, id string) (v1.Session, access.Subject, error) {
+	s, ok := f.sessions[id]
+	if !ok {
+		return v1.Session{}, s, ErrNotFound
+	}
+	return v1.Session{ID: id, Subject: s.ID, Live: true}, s, nil
+}
+
+func (f fakeSessions) Kill(_ context.Context, id string, by access.Subject) error {
+	if id == "ended" {
+		return ErrConflict
+	}
+	f.killed = append(f.killed, id+" by "+by.ID)
+	return nil
+}
+
+func (f fakeSessions) Recording(_ context.Context, id string) (io.ReadCloser, error) {
+	if id == "silent" {
+		return nil, ErrNotFound
+	}
+	return io.NopCloser(strings.NewReader("recording of " + id)), nil
+}
+
+type fakeAudit struct{ *fake }
+
+func (f fakeAudit) Search(_ context.Context, q AuditFilter, yield func([]byte, *access.Event) error) error {
+	for _, e := range f.events {
+		if q.ID != "" && e.ID != q.ID || q.Ref != "" && e.Ref != q.Ref || q.Subject != "" && e.Subject.ID != q.Subject {
+			continue
+		}
+		if err := yield([]byte(`{"id":"`+e.ID+`"}`), e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f fakeAudit) Tail(ctx context.Context, q AuditFilter, yield func([]byte, *access.Event) error) error {
+	return f.Search(ctx, q, yield)
+}
+
+func (f fakeAudit) Record(_ context.Context, e *access.Event) error {
+	if f.journal != nil {
+		return f.journal
+	}
+	f.recorded = append(f.recorded, e)
+	return nil
+}
+
+func (f fakeAudit) Checkpoint(context.Context) (v1.Checkpoint, error) {
+	return v1.Checkpoint{Note: "note\n", Key: "sluice+abc"}, nil
+}
+
+func (f fakeAudit) Verify(context.Context) (v1.Report, error) {
+	return v1.Report{OK: true, Entries: 7}, nil
+}
+
+func (f *fake) Can(_ context.Context, q v1.Question) ([]v1.Verdict, error) {
+	f.asked = append(f.asked, q)
+	return f.verdicts, nil
+}
+
+func (f *fake) Checks() map[string]string { return f.checks }
+
+func (f *fake) config() Config {
+	n := 0
+	return Config{
+		Identity: f, Tokens: fakeTokens{f}, Resources: fakeResources{f}, Approvals: fakeApprovals{f}, Sessions: fakeSessions{f},
+		Audit: fakeAudit{f}, Policy: f, Health: f,
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "sluice_sessions 0\n") }),
+		Log:     slog.New(slog.DiscardHandler), Now: func() time.Time { return noon },
+		NewID: func() string { n++; return fmt.Sprintf("id-%d", n) }, Version: "test",
+	}
+}
