@@ -42,6 +42,17 @@ type analysis struct {
 
 	sinks []*lineage
 	depth int
+	steps int // of judging predicates: see maxSteps
+}
+
+// maxSteps bounds how much looking at predicates one statement is worth: those
+// of nested subqueries are looked at once for each table around them.
+const maxSteps = 100_000
+
+// tired counts a step and reports whether there were too many.
+func (a *analysis) tired() bool {
+	a.steps++
+	return a.steps > maxSteps
 }
 
 // maxWalk bounds recursion. The caps on the text keep every honest tree far

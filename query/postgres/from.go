@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+
 	pgquery "github.com/pganalyze/pg_query_go/v6"
 
 	"sluice/access"
@@ -221,12 +223,17 @@ func joined(sc *scope, items []*item, alias *pgquery.Alias, strict bool) *item {
 func (it *item) anything() []column {
 	line := it.wholeLineage()
 	line.broken = true
+	var marks []mark
+	for _, c := range it.cols {
+		for _, m := range c.marks {
+			if !slices.Contains(marks, m) {
+				marks = append(marks, m)
+			}
+		}
+	}
 	cols := make([]column, len(it.cols))
 	for i, c := range it.cols {
-		cols[i] = column{name: c.name, line: line}
-		for _, other := range it.cols {
-			cols[i].marks = append(cols[i].marks, other.marks...)
-		}
+		cols[i] = column{name: c.name, line: line, marks: marks}
 	}
 	return cols
 }

@@ -42,7 +42,7 @@ type predicates struct {
 }
 
 func (p *predicates) truth(n *pgquery.Node) truth {
-	if !p.a.enter() {
+	if p.a.tired() || !p.a.enter() {
 		return unsure
 	}
 	defer p.a.leave()
@@ -435,7 +435,7 @@ func (p *predicates) mentions(n *pgquery.Node) bool {
 		}
 		found = found || parts[len(parts)-2] == p.target.alias || parts[0] == p.target.alias
 	})
-	return found
+	return found || p.a.steps > maxSteps
 }
 
 // twin reports whether an expression is the same column of the same relation
@@ -470,7 +470,7 @@ func (p *predicates) columnsOf(n *pgquery.Node) []string {
 
 // eachColumn visits every column reference below a node.
 func (a *analysis) eachColumn(n *pgquery.Node, visit func(*pgquery.ColumnRef)) {
-	if n == nil || !a.enter() {
+	if n == nil || a.tired() || !a.enter() {
 		return
 	}
 	defer a.leave()

@@ -347,6 +347,18 @@ func (a *analysis) target(sc *scope, t *pgquery.ResTarget, at place) column {
 	return column{name: targetName(t), line: line}
 }
 
+// maxColumns is the server's own limit on a target list (MaxTupleAttributeNumber);
+// a chain of SELECT *, * would double their number at each step.
+const maxColumns = 1664
+
+func (d *derived) add(c column) {
+	if len(d.cols) >= maxColumns {
+		d.known = false
+		return
+	}
+	d.cols = append(d.cols, c)
+}
+
 // star expands * and table.*.
 func (a *analysis) star(sc *scope, qualifier []string, at place, d *derived) {
 	for _, it := range a.starItems(sc, qualifier) {
@@ -355,7 +367,7 @@ func (a *analysis) star(sc *scope, qualifier []string, at place, d *derived) {
 				m.rel.use(m.col, sc.used(c.name, useAt(at)))
 			}
 			a.flow(c.line)
-			d.cols = append(d.cols, c)
+			d.add(c)
 		}
 		if !it.known {
 			d.known = false

@@ -420,6 +420,31 @@ func TestCanonicalMustMeanTheSame(t *testing.T) {
 	}
 }
 
+// TestGrowth: what could grow without bound in a short text does not.
+func TestGrowth(t *testing.T) {
+	env := testEnv(t)
+	sub := "select 1"
+	where := "true"
+	for range 60 {
+		sub = "select *, * from (" + sub + ") s"
+		where = "id in (select c.id from customers c, orders o where o." + where + ")"
+	}
+	with := "with c0 as (select * from customers)"
+	for i := range 60 {
+		with += fmt.Sprintf(", c%d as (select * from c%d a, c%d b)", i+1, i, i)
+	}
+	join := "customers j0 natural join orders x"
+	for i := range 60 {
+		join = fmt.Sprintf("((%s) as j%d(a,b,c,d,e,f) natural join orders x%d)", join, i+1, i)
+	}
+	for _, sql := range []string{sub, with + " select * from c60", "delete from orders where " + where, "select * from " + join} {
+		st := analyze(t, env, sql)
+		if st.Action.Confidence == access.Opaque || len(st.Outputs) > maxColumns {
+			t.Errorf("%.60s: %d outputs, %s", sql, len(st.Outputs), st.Action.SQL.Why)
+		}
+	}
+}
+
 // FuzzAnalyze: whatever the grammar accepts is walked without a panic, and what
 // is called pure looks like it.
 func FuzzAnalyze(f *testing.F) {
