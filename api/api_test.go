@@ -327,6 +327,13 @@ func TestReady(t *testing.T) {
 	if w := a.do(req{method: "GET", path: "/readyz"}); w.Code != 503 || !strings.Contains(w.Body.String(), "poisoned") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	f.checks, f.warnings = map[string]string{"journal": "ok"}, []string{"an older <configuration>"}
+	if w := a.do(req{method: "GET", path: "/readyz"}); w.Code != 200 || !strings.Contains(w.Body.String(), "older") {
+		t.Errorf("a warning is no failure: %d %s", w.Code, w.Body)
+	}
+	if w := a.do(req{method: "GET", path: "/"}); !strings.Contains(w.Body.String(), "an older &lt;configuration&gt;") {
+		t.Errorf("the page: %s", w.Body)
+	}
 	if w := a.do(req{method: "GET", path: "/healthz"}); w.Code != 200 {
 		t.Errorf("the process is alive: %d", w.Code)
 	}

@@ -118,7 +118,11 @@ type Policy interface {
 	Can(ctx context.Context, q v1.Question) ([]v1.Verdict, error)
 }
 
-// Health reports what is wrong, by part; "ok" for those that work.
+// Health reports how the gateway is. Everybody can read it: it names parts, not
+// users, resources or files.
 type Health interface {
+	// Checks says what is wrong, by part; "ok" for those that work.
 	Checks() map[string]string
+	// Warnings are what works and is not as it should be.
+	Warnings() []string
 }

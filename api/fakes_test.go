@@ -28,6 +28,7 @@ type fake struct {
 	journal  error // Record fails with it
 	issueTTL time.Duration
 	checks   map[string]string
+	warnings []string
 	asked    []v1.Question
 	verdicts []v1.Verdict
 	boom     bool
@@ -195,6 +196,7 @@ func (f *fake) Can(_ context.Context, q v1.Question) ([]v1.Verdict, error) {
 }
 
 func (f *fake) Checks() map[string]string { return f.checks }
+func (f *fake) Warnings() []string        { return f.warnings }
 
 func (f *fake) config() Config {
 	n := 0

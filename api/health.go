@@ -21,7 +21,7 @@ func (a *API) readyz(c *call) error {
 }
 
 func (a *API) health() v1.Health {
-	h := v1.Health{Status: "ok", Version: a.Version, Checks: a.Health.Checks()}
+	h := v1.Health{Status: "ok", Version: a.Version, Checks: a.Health.Checks(), Warnings: a.Health.Warnings()}
 	for _, state := range h.Checks {
 		if state != "ok" {
 			h.Status = "failing"
@@ -66,7 +66,8 @@ pre { background: #f2f5f8; padding: 1rem; border-radius: .4rem; overflow-x: auto
 <p>A gateway that decides about every command before it reaches its target.
 Status: <strong class="{{.Health.Status}}">{{.Health.Status}}</strong>{{with .Health.Version}}, version {{.}}{{end}}.</p>
 {{with .Health.Checks}}<table>{{range $part, $state := .}}<tr><td>{{$part}}</td><td>{{$state}}</td></tr>{{end}}</table>{{end}}
-<p>From a terminal:</p>
+{{range .Health.Warnings}}<p class="failing">{{.}}</p>
+{{end}}<p>From a terminal:</p>
 <pre>export SLUICE_GATEWAY=http://{{.Host}} SLUICE_USER=you SLUICE_PASSWORD=...
 sluice whoami
 sluice ls

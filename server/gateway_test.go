@@ -348,6 +348,9 @@ func TestReload(t *testing.T) {
 	if err := g.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "rules.yaml:") || g.policy.Digest() != before {
 		t.Errorf("a bad change: %v, policy changed: %v", err, g.policy.Digest() != before)
 	}
+	if page := g.get(t, "/"); !strings.Contains(page, "configuration was refused") || strings.Contains(page, "rules.yaml") {
+		t.Errorf("the page: %s", page)
+	}
 	write(strings.Replace(rules, "effect: require_approval\n    approval: {from: [{group: dba, count: 1}], expires: 5m}", "effect: deny", 1))
 	if err := g.Reload(t.Context()); err != nil {
 		t.Fatal(err)

@@ -42,14 +42,13 @@ func (s *Server) reloaded(err error) {
 	if err == nil {
 		s.metrics.reloads.WithLabelValues("ok").Inc()
 		s.metrics.reloadOK.Set(1)
-		s.refused.Store(nil)
+		s.refused.Store(false)
 		s.log.Info("configuration reloaded", "policy", s.policy.Digest())
 		return
 	}
-	why := err.Error()
 	s.metrics.reloads.WithLabelValues("refused").Inc()
 	s.metrics.reloadOK.Set(0)
-	s.refused.Store(&why)
+	s.refused.Store(true)
 	s.log.Error("the changed configuration was refused; the old one stays in force", "error", err)
 }
 

@@ -78,7 +78,7 @@ type Server struct {
 	running   sync.WaitGroup // what serves nobody
 	failed    chan error     // the first listener that failed
 	reloading sync.Mutex
-	refused   atomic.Pointer[string] // why the files on disk are not in force; nil: they are
+	refused   atomic.Bool // the files on disk are not in force
 }
 
 // New builds a gateway from a valid configuration. What was opened is closed
@@ -320,6 +320,14 @@ func (s *Server) Checks() map[string]string {
 		checks["policy"] = "none; everything is denied"
 	}
 	return checks
+}
+
+// Warnings says what works and is not as it should be.
+func (s *Server) Warnings() []string {
+	if s.refused.Load() {
+		return []string{"a changed configuration was refused; the one before stays in force, and the log says why"}
+	}
+	return nil
 }
 
 // Addr returns where a protocol, or "web", is served; nil: it is not.

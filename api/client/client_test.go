@@ -54,7 +54,7 @@ func TestProblems(t *testing.T) {
 
 func TestAnswersThatAreNone(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"a proxy's page": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 502) },
+		"a proxy's page": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusBadGateway) },
 		"half":           func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"id":`) },
 		"other":          func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `[]`) },
 	} {

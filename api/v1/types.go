@@ -230,4 +230,6 @@ type Health struct {
 	Status  string            `json:"status"` // ok or failing
 	Version string            `json:"version,omitempty"`
 	Checks  map[string]string `json:"checks,omitempty"` // name: ok, or what is wrong
+	// Warnings are what works and is not as it should be.
+	Warnings []string `json:"warnings,omitempty"`
 }
