@@ -130,6 +130,9 @@ func (a *analysis) finish() {
 	if a.verb == access.VerbSelect && a.set && len(tables) == 0 {
 		a.verb = access.VerbSet
 	}
+	if !a.shallow {
+		a.st.columns = originsOf(a.st.Outputs, a.env)
+	}
 	act.Verb = a.verb
 	act.Confidence = a.confidence
 	act.Pure = !a.impurity && a.confidence == access.Exact && pureVerb(a.verb)

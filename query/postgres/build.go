@@ -13,7 +13,6 @@ func newStatement(text string, env *Env) *Statement {
 			Text: text,
 			SQL:  &access.SQL{Scoped: true, Limit: -1, Database: env.Database},
 		},
-		env: env,
 	}
 }
 

@@ -1,2 +1,61 @@
-// Package postgres says what a PostgreSQL text means.
+// Package postgres says what a PostgreSQL text means: which verb, which
+// relations with which columns and for what, which functions, settings, files
+// and roles, how sure that is, and everything that a protocol has to keep track
+// of (transactions, prepared statements, cursors, COPY, temporary relations).
+//
+// # Tour
+//
+//	lexer.go, shape.go     one pass over the text, in this process, before anything can crash:
+//	                       caps, the statements' boundaries, the literal-stripped key
+//	parser.go              the grammar, handed in: libpg_query in another process (package worker)
+//	analyzer.go, cache.go  text -> Batch, through three caches
+//	build.go, analysis.go  one statement's walk; what is collected and how it is judged
+//	select.go, from.go, scope.go, figure.go   queries: names, scopes, columns, lineage
+//	dml.go, scoped.go      INSERT, UPDATE, DELETE, MERGE; whether a predicate limits rows
+//	expr.go, function.go, classes.go, builtins.go   expressions and what functions can do
+//	session.go, settings.go, copy.go          what concerns the session
+//	utility.go, ddl.go, rights.go, op.go      structure, roles, maintenance
+//	relation.go, view.go   relations, what lies below views and above partitions
+//	redact.go, canonical.go                   what is shown, and what runs
+//
+// # How sure
+//
+// Everything begins exact, and whatever the walk cannot account for lowers it:
+// a relation or column that the catalog does not know, a function that is not on
+// a list, a user's operator, cast, domain or rule, a system relation that shows
+// what is not its own ([access.Partial]); a text that the grammar rejects, that
+// exceeds a cap or crashed the parser, a node of an unknown kind, a DO block
+// ([access.Opaque]). Nothing raises it. What a table does by itself (triggers,
+// defaults, checks, row security) belongs to the table, not to the statement.
+//
+// # Columns
+//
+// A column is [access.UseOutput] only as a bare column of the outermost target
+// list or RETURNING, without a set operation, and on its way to the client:
+// COPY TO a file is a flow. In a subquery, an expression, a whole row it flows;
+// in WHERE, ON, USING, GROUP BY, ORDER BY, DISTINCT, LIMIT it filters. A name
+// that several items may have is noted for all of them. [Statement.Outputs]
+// traces the result's columns through subqueries and WITH; what is below views
+// is expanded by [Statement.Columns].
+//
+// A view lists the tables below it, a partition or child its parents, with Via.
+// The other way round nothing is listed, as in the server's own privileges: who
+// may read a parent reads its partitions.
+//
+// # Verbs
+//
+// The most consequential effect names the verb (consequence, in analysis.go):
+// WITH d AS (DELETE ...) SELECT is a delete, EXPLAIN ANALYZE takes the inner
+// verb, ON CONFLICT DO UPDATE is an update, a MERGE that can delete is a delete,
+// SELECT FOR UPDATE is a lock, SELECT INTO a create. SET of what is not on the
+// list of harmless settings is configure. EXECUTE alone is execute: the session
+// knows what was prepared and puts [Prepare.Inner] in its place.
+//
+// # Caches
+//
+// A hit by text and environment costs some 30 ns, one by the text's shape some
+// 2 us, a parse 20 us and up. A shape answers only for statements in which no
+// conclusion looked at a constant's value (analysis.literal).
+//
+// The package is pure: no I/O, no clock, no goroutine.
 package postgres

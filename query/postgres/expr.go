@@ -74,11 +74,25 @@ func (a *analysis) rare(sc *scope, n *pgquery.Node, use access.Use) {
 		*pgquery.Node_JsonSerializeExpr, *pgquery.Node_JsonIsPredicate, *pgquery.Node_JsonValueExpr,
 		*pgquery.Node_JsonKeyValue, *pgquery.Node_JsonArgument, *pgquery.Node_JsonBehavior, *pgquery.Node_JsonOutput,
 		*pgquery.Node_JsonTableColumn, *pgquery.Node_JsonTablePathSpec, *pgquery.Node_JsonFormat, *pgquery.Node_JsonReturning:
-		msg := n.ProtoReflect()
-		a.children(msg, func(c protoreflect.Message) { a.generic(sc, c, flowing(use)) })
+		a.attributes(n.GetAIndirection())
+		a.children(n.ProtoReflect(), func(c protoreflect.Message) { a.generic(sc, c, flowing(use)) })
 	case *pgquery.Node_CurrentOfExpr, *pgquery.Node_Boolean, *pgquery.Node_Float, *pgquery.Node_BitString:
 	default:
 		a.opaque("an expression of a kind that is not known")
+	}
+}
+
+// attributes judges (expression).name: a field, or a function of the value.
+func (a *analysis) attributes(ind *pgquery.A_Indirection) {
+	for _, n := range ind.GetIndirection() {
+		name := n.GetString_().GetSval()
+		if name == "" {
+			continue
+		}
+		_, _, users := a.userFunction("", name, 1)
+		if class, own := functionClasses()[name]; users || own && class != fnPure || a.env.Catalog == nil {
+			a.function("", name, 1, nil)
+		}
 	}
 }
 

@@ -85,14 +85,16 @@ func (a *analysis) with(parent *scope, w *pgquery.WithClause) *scope {
 		return sc
 	}
 	sc.ctes = make(map[string]*derived)
+	if w.Recursive { // each may refer to each; what does cannot be traced
+		for _, n := range w.Ctes {
+			sc.ctes[n.GetCommonTableExpr().GetCtename()] = &derived{}
+		}
+	}
 	for _, n := range w.Ctes {
 		c := n.GetCommonTableExpr()
 		if c == nil {
 			a.opaque("a WITH query of a kind that is not known")
 			continue
-		}
-		if w.Recursive {
-			sc.ctes[c.Ctename] = &derived{} // what refers to it cannot be traced
 		}
 		d := a.cte(sc, c)
 		it := item{cols: d.cols, known: d.known}

@@ -31,8 +31,9 @@ type shaper struct {
 	items  int
 	shape  shape
 
-	start, end, keyStart int  // of the statement in progress; start < 0: none
-	limit                bool // the last token was LIMIT, or FIRST or NEXT of FETCH
+	start, end, keyStart int    // of the statement in progress; start < 0: none
+	keySpans             []Span // the statements' parts of out
+	limit                bool   // the last token was LIMIT, or FIRST or NEXT of FETCH
 }
 
 // A level is one open bracket.
@@ -78,6 +79,9 @@ func (s *shaper) run() {
 		case tokEnd:
 			s.endStatement()
 			s.shape.key = string(s.out)
+			for _, k := range s.keySpans {
+				s.shape.keys = append(s.shape.keys, s.shape.key[k.Start:k.End])
+			}
 			return
 		case tokBad:
 			s.shape.over = "text is not SQL: it ends inside a token, or holds one that no release agrees on"
@@ -108,7 +112,7 @@ func (s *shaper) add(t token) {
 func (s *shaper) endStatement() {
 	if s.start >= 0 {
 		s.shape.spans = append(s.shape.spans, Span{s.start, s.end})
-		s.shape.keys = append(s.shape.keys, string(s.out[s.keyStart:]))
+		s.keySpans = append(s.keySpans, Span{s.keyStart, len(s.out)})
 	}
 	if top := s.levels[0].depth(); top > s.opts.MaxDepth {
 		s.tooDeep()

@@ -65,9 +65,9 @@ type Statement struct {
 	Outputs      []Output
 	OutputsKnown bool
 
-	env     *Env
-	tree    *treeRef // nil: there is no tree
-	literal bool     // some conclusion depends on a constant's value
+	columns []access.Column // Outputs with their origins
+	tree    *treeRef        // nil: there is no tree
+	literal bool            // some conclusion depends on a constant's value
 }
 
 // An Output is one result column, traced through the text.
@@ -210,19 +210,25 @@ func (s *Statement) Use(column access.ColumnID) access.Use {
 }
 
 // Columns describes the result, for the second point of evaluation, from the text's
-// lineage: nil, false if the outputs are not known.
+// lineage: nil, false if the outputs are not known. It is shared: do not change it.
 func (s *Statement) Columns() ([]access.Column, bool) {
 	if !s.OutputsKnown {
 		return nil, false
 	}
-	cols := make([]access.Column, len(s.Outputs))
-	for i, o := range s.Outputs {
+	return s.columns, true
+}
+
+// originsOf expands what the outputs' sources stand for: it is done once, so
+// that a cached statement does not keep a whole catalog alive.
+func originsOf(outputs []Output, env *Env) []access.Column {
+	cols := make([]access.Column, len(outputs))
+	for i, o := range outputs {
 		cols[i] = access.Column{Name: o.Name, Traced: o.Traced}
 		for _, src := range o.Sources {
-			origins, complete := s.env.origins(src)
+			origins, complete := env.origins(src)
 			cols[i].Origins = append(cols[i].Origins, origins...)
 			cols[i].Traced = cols[i].Traced && complete
 		}
 	}
-	return cols, true
+	return cols
 }

@@ -23,10 +23,10 @@ func (a *Analyzer) TraceView(s *catalog.Snapshot, view *catalog.Relation) catalo
 	if len(statements) != 1 {
 		return catalog.Trace{Why: "the definition is not one statement"}
 	}
-	return traceOf(statements[0], view)
+	return traceOf(statements[0], s, view)
 }
 
-func traceOf(st *Statement, view *catalog.Relation) catalog.Trace {
+func traceOf(st *Statement, s *catalog.Snapshot, view *catalog.Relation) catalog.Trace {
 	t := catalog.Trace{Why: st.Action.SQL.Why}
 	t.Known = st.Action.Confidence == access.Exact && st.Action.Verb == access.VerbSelect
 	for _, o := range st.Action.Objects {
@@ -40,19 +40,19 @@ func traceOf(st *Statement, view *catalog.Relation) catalog.Trace {
 		}
 		return t
 	}
-	t.Columns = everything(st, view)
+	t.Columns = everything(st, s, view)
 	return t
 }
 
 // everything is the answer where columns cannot be told apart: each may hold
 // any column that the definition uses.
-func everything(st *Statement, view *catalog.Relation) []catalog.Lineage {
+func everything(st *Statement, s *catalog.Snapshot, view *catalog.Relation) []catalog.Lineage {
 	all := catalog.Lineage{Complete: st.Action.Confidence == access.Exact}
 	for _, o := range st.Action.Objects {
 		if o.Kind != access.KindTable {
 			continue
 		}
-		r := st.env.Catalog.Relation(o.OID)
+		r := s.Relation(o.OID)
 		if r == nil || !o.ColumnsKnown {
 			all.Complete = false
 			continue
