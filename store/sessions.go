@@ -35,7 +35,8 @@ type SessionFilter struct {
 	Limit    int // zero: no limit
 }
 
-// Sessions keeps the list of sessions. Implementations are safe for concurrent use.
+// Sessions keeps the list of sessions. The last changes may be lost in a power
+// failure: the journal has them. Implementations are safe for concurrent use.
 type Sessions interface {
 	// PutSession adds a session, or replaces the one of the same ID.
 	PutSession(ctx context.Context, s Session) error

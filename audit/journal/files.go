@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -62,13 +63,49 @@ func writeSync(path string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-func appendFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+// appendWhole appends data to a file, all or nothing.
+func appendWhole(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	end, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		if _, err = f.Write(data); err != nil {
+			f.Truncate(end)
+		}
+	}
 	return errors.Join(err, f.Close())
+}
+
+// trimCheckpoints cuts off a checkpoint that a crash left unfinished at the
+// end: everything behind the last whole line of a signature.
+func trimCheckpoints(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("journal: checkpoints: %w", err)
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("journal: checkpoints: %w", err)
+	}
+	tail := make([]byte, min(size, 64<<10))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil {
+		return fmt.Errorf("journal: checkpoints: %w", err)
+	}
+	for end := len(tail); end > 0; {
+		line := tail[:end]
+		start := bytes.LastIndexByte(line[:end-1], '\n') + 1
+		if line[end-1] == '\n' && bytes.HasPrefix(line[start:], []byte("\u2014 ")) {
+			return f.Truncate(size - int64(len(tail)-end))
+		}
+		end = start
+	}
+	return nil
 }
 
 // loadKey reads the signing key from dir, or makes one. The public half is

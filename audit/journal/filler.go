@@ -58,11 +58,16 @@ func (f *filler) raise(goal int64) {
 	}
 }
 
-// take waits until a segment is prepared.
+// take waits until a segment is prepared. If that failed before, it is tried
+// again: somebody may have made room on the disk.
 func (f *filler) take() error {
 	f.raise(f.size)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.err != nil {
+		f.err = nil
+		f.cond.Broadcast()
+	}
 	for !f.ready && f.err == nil {
 		f.cond.Wait()
 	}
@@ -96,17 +101,15 @@ func (f *filler) run() {
 		}
 		f.cond.Broadcast()
 		f.mu.Unlock()
-		if err != nil {
-			return
-		}
 	}
 }
 
-// unprepared waits until a segment is needed; false: never again.
+// unprepared waits until a segment is needed; false: never again. After a
+// failure none is, until take asks.
 func (f *filler) unprepared() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.ready && !f.closed {
+	for (f.ready || f.err != nil) && !f.closed {
 		f.cond.Wait()
 	}
 	return !f.closed

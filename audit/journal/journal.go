@@ -299,6 +299,10 @@ func (j *Journal) Key() string { return j.seal.public }
 // Checkpoint returns the newest signed checkpoint; nil: none yet.
 func (j *Journal) Checkpoint() []byte { return j.seal.latest() }
 
+// SealErr returns why the last checkpoint could not be signed or kept; nil: it
+// could. The records are durable all the same.
+func (j *Journal) SealErr() error { return j.seal.failure() }
+
 // Close writes what is pending, signs a last checkpoint and releases the
 // folder. It returns the error that poisoned the journal, if one did.
 func (j *Journal) Close() error {

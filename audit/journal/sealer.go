@@ -42,6 +42,8 @@ type sealer struct {
 	tree   *audit.Tree
 	file   *os.File // leaves of the segment in hand; nil: none yet
 	signed uint64   // size of the newest checkpoint
+	kept   uint64   // size of the newest one in the checkpoints file
+	keptAt time.Time
 	head   audit.Hash
 	spare  []audit.Hash
 }
@@ -77,6 +79,9 @@ func (s *sealer) resume(r *recovered) error {
 	if r.tail.first == 0 {
 		s.tree = new(audit.Tree)
 		return nil
+	}
+	if err := trimCheckpoints(filepath.Join(s.dir, audit.CheckpointsFile)); err != nil {
+		return err
 	}
 	last, err := s.lastCheckpoint()
 	if err != nil {
@@ -119,8 +124,8 @@ func (s *sealer) continueTree(tree *audit.Tree, r *recovered, last *audit.Checkp
 		return err
 	}
 	s.tree = tree
-	if _, err := s.file.Write(audit.AppendLeaves(nil, r.leaves)); err != nil {
-		return fmt.Errorf("journal: leaves: %w", err)
+	if err := s.writeLeaves(r.leaves); err != nil {
+		return err
 	}
 	for i, leaf := range r.leaves {
 		tree.Add(leaf)
@@ -128,7 +133,7 @@ func (s *sealer) continueTree(tree *audit.Tree, r *recovered, last *audit.Checkp
 			return &DamageError{audit.SegmentName(r.tail.first), 0, last.Size, "history up to it is not what the last checkpoint signed"}
 		}
 	}
-	s.signed = last.Size
+	s.signed, s.kept = last.Size, last.Size
 	return nil
 }
 
@@ -191,93 +196,117 @@ func (s *sealer) run(every time.Duration) {
 	for {
 		select {
 		case <-tick:
-			s.work(true)
+			s.work(true, false)
 		case <-s.kick:
-			s.work(false)
+			s.work(false, false)
 		case <-s.quit:
-			s.work(true)
+			s.work(true, true)
 			return
 		}
 	}
 }
 
-// work takes what has gathered into the tree and, if asked, signs it. The
-// first failure ends the sealer's work: the records are safe, and verification
-// says from where on nothing is signed.
-func (s *sealer) work(sign bool) {
+// work takes what has gathered into the tree and, if asked, signs it. A
+// failure is tried again with the next checkpoint: the records are safe, and
+// verification says from where on nothing is signed.
+func (s *sealer) work(sign, final bool) {
 	s.mu.Lock()
-	leaves, bounds, err := s.leaves, s.bounds, s.err
+	leaves, bounds := s.leaves, s.bounds
 	s.leaves, s.spare, s.bounds, s.head = s.spare[:0], leaves, nil, s.chain
 	s.mu.Unlock()
-	if err != nil {
-		return
+	bounds, err := s.extend(leaves, bounds)
+	if sign && s.tree.Size() > max(s.signed, s.kept) || final && s.signed > s.kept {
+		err = errors.Join(err, s.checkpoint(final))
 	}
-	bounds, err = s.extend(leaves, bounds)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.bounds = append(bounds, s.bounds...)
-	s.mu.Unlock()
-	if err == nil && sign && s.tree.Size() > s.signed {
-		err = s.checkpoint()
-	}
-	if err != nil {
-		s.mu.Lock()
+	if err != nil || sign {
 		s.err = err
-		s.mu.Unlock()
 	}
 }
 
+// failure returns what went wrong with the last checkpoint.
+func (s *sealer) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
 // extend adds leaves to the tree and to the files of their segments. It returns
-// the bounds that were not reached yet.
+// the bounds that were not reached yet. A leaves file that cannot be written is
+// given up; the tree goes on without it.
 func (s *sealer) extend(leaves []audit.Hash, bounds []uint64) ([]uint64, error) {
+	var failed error
 	for len(leaves) > 0 {
 		n := len(leaves)
 		if len(bounds) > 0 {
 			n = int(min(uint64(n), bounds[0]-s.tree.Size()-1))
 		}
-		if n > 0 {
-			if _, err := s.file.Write(audit.AppendLeaves(nil, leaves[:n])); err != nil {
-				return bounds, fmt.Errorf("journal: leaves: %w", err)
-			}
-			for _, leaf := range leaves[:n] {
-				s.tree.Add(leaf)
-			}
-			leaves = leaves[n:]
+		if n == 0 {
+			failed = errors.Join(failed, s.newFile(bounds[0], s.tree))
+			bounds = bounds[1:]
 			continue
 		}
-		if err := s.newFile(bounds[0], s.tree); err != nil {
-			return bounds, err
+		failed = errors.Join(failed, s.writeLeaves(leaves[:n]))
+		for _, leaf := range leaves[:n] {
+			s.tree.Add(leaf)
 		}
-		bounds = bounds[1:]
+		leaves = leaves[n:]
 	}
-	return bounds, nil
+	return bounds, failed
+}
+
+func (s *sealer) writeLeaves(leaves []audit.Hash) error {
+	if s.file == nil {
+		return nil
+	}
+	if _, err := s.file.Write(audit.AppendLeaves(nil, leaves)); err != nil {
+		s.file.Close()
+		s.file = nil
+		return fmt.Errorf("journal: leaves: %w", err)
+	}
+	return nil
 }
 
 // newFile begins the leaves file of the segment that begins with first.
 func (s *sealer) newFile(first uint64, tree *audit.Tree) error {
 	if s.file != nil {
 		s.file.Close()
+		s.file = nil
 	}
 	f, err := os.OpenFile(filepath.Join(s.dir, audit.LeavesName(first)), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("journal: leaves: %w", err)
 	}
-	s.file = f
 	if _, err := f.Write(audit.AppendLeavesHeader(nil, first, tree.Edge())); err != nil {
+		f.Close()
 		return fmt.Errorf("journal: leaves: %w", err)
 	}
+	s.file = f
 	return nil
 }
 
+// How often a checkpoint is also kept for good: what lies between two of them
+// can be told apart by the leaves.
+const (
+	keepEvery   = time.Minute
+	keepRecords = 10_000
+)
+
 // checkpoint signs what the tree holds. It need not be durable: it can be
 // signed again, and a record it covers is durable already.
-func (s *sealer) checkpoint() error {
+func (s *sealer) checkpoint(final bool) error {
 	c := audit.Checkpoint{Origin: s.origin, Size: s.tree.Size(), Root: s.tree.Root(), Chain: s.head, Time: s.now()}
 	signed, err := c.Sign(s.signer)
 	if err != nil {
 		return err
 	}
-	if err := appendFile(filepath.Join(s.dir, audit.CheckpointsFile), signed); err != nil {
-		return fmt.Errorf("journal: checkpoint: %w", err)
+	if final || c.Time.Sub(s.keptAt) >= keepEvery || c.Size-s.kept >= keepRecords {
+		if err := appendWhole(filepath.Join(s.dir, audit.CheckpointsFile), signed); err != nil {
+			return fmt.Errorf("journal: checkpoint: %w", err)
+		}
+		s.kept, s.keptAt = c.Size, c.Time
 	}
 	path := filepath.Join(s.dir, audit.CheckpointFile)
 	if err := os.WriteFile(path+".new", signed, 0o600); err != nil {
@@ -301,5 +330,5 @@ func (s *sealer) stop() error {
 	if s.file != nil {
 		err = s.file.Close()
 	}
-	return errors.Join(s.err, err)
+	return errors.Join(s.failure(), err)
 }

@@ -15,7 +15,7 @@ import (
 func (s *Store) PutSession(ctx context.Context, x store.Session) error {
 	doc, err := json.Marshal(x)
 	if err == nil {
-		_, err = s.db.ExecContext(ctx, `INSERT INTO sessions (id, node, issuer, subject, resource, opened, closed, document)
+		_, err = s.index.ExecContext(ctx, `INSERT INTO sessions (id, node, issuer, subject, resource, opened, closed, document)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (id) DO UPDATE SET closed = excluded.closed, document = excluded.document`,
 			x.ID, x.Node, x.Subject.Issuer, x.Subject.ID, x.Resource.Name, micros(x.Opened), micros(x.Closed), string(doc))
@@ -46,7 +46,7 @@ func sessionWhere(f store.SessionFilter) *where {
 func (s *Store) Sessions(ctx context.Context, f store.SessionFilter) ([]store.Session, error) {
 	w := sessionWhere(f)
 	query := "SELECT document FROM sessions" + w.sql() + " ORDER BY opened DESC, id DESC" + w.limit(f.Limit)
-	all, err := sessions(ctx, s.db, query, w.args)
+	all, err := sessions(ctx, s.index, query, w.args)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: sessions: %w", err)
 	}
@@ -79,7 +79,7 @@ func (s *Store) EndSessions(ctx context.Context, f store.SessionFilter, at time.
 	f.Open = true
 	w := sessionWhere(f)
 	n := 0
-	err := inTx(ctx, s.db, func(tx *sql.Tx) error {
+	err := inTx(ctx, s.index, func(tx *sql.Tx) error {
 		open, err := sessions(ctx, tx, "SELECT document FROM sessions"+w.sql(), w.args)
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (s *Store) EndSessions(ctx context.Context, f store.SessionFilter, at time.
 
 // PurgeSessions implements [store.Sessions].
 func (s *Store) PurgeSessions(ctx context.Context, before time.Time) (int, error) {
-	n, err := count(ctx, s.db, "DELETE FROM sessions WHERE closed <> 0 AND closed < ?", micros(before))
+	n, err := count(ctx, s.index, "DELETE FROM sessions WHERE closed <> 0 AND closed < ?", micros(before))
 	if err != nil {
 		return 0, fmt.Errorf("sqlite: purge sessions: %w", err)
 	}

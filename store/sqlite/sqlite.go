@@ -1,8 +1,8 @@
 // Package sqlite keeps the gateway's state in SQLite files: the embedded store.
 //
 // There are two files in the folder. state.db holds what cannot be had again
-// (approvals, tokens, sessions) and is synced with every commit. index.db
-// holds the index of the journal, which can be built again, and is not.
+// (approvals, tokens) and is synced with every commit. index.db holds what only
+// repeats the journal (its index, the list of sessions) and is not.
 //
 // Every write is one immediate transaction: SQLite lets one writer in at a
 // time, also among processes, and others wait up to five seconds. Reads see the
