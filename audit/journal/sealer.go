@@ -215,7 +215,7 @@ func (s *sealer) work(sign, final bool) {
 	s.leaves, s.spare, s.bounds, s.head = s.spare[:0], leaves, nil, s.chain
 	s.mu.Unlock()
 	bounds, err := s.extend(leaves, bounds)
-	if sign && s.tree.Size() > max(s.signed, s.kept) || final && s.signed > s.kept {
+	if sign && s.tree.Size() > s.signed || final && s.signed > s.kept {
 		err = errors.Join(err, s.checkpoint(final))
 	}
 	s.mu.Lock()
