@@ -11,7 +11,7 @@
 //	analyzer.go, cache.go  text -> Batch, through three caches
 //	build.go, analysis.go  one statement's walk; what is collected and how it is judged
 //	select.go, from.go, scope.go, figure.go   queries: names, scopes, columns, lineage
-//	dml.go, scoped.go      INSERT, UPDATE, DELETE, MERGE; whether a predicate limits rows
+//	dml.go, scoped.go, predicate.go, subquery.go   INSERT, UPDATE, DELETE, MERGE; whether a predicate limits rows
 //	expr.go, function.go, classes.go, builtins.go   expressions and what functions can do
 //	session.go, settings.go, copy.go          what concerns the session
 //	utility.go, ddl.go, rights.go, op.go      structure, roles, maintenance
