@@ -417,3 +417,28 @@ func TestErasedRecordsVerify(t *testing.T) {
 		t.Error("the erased text is still there")
 	}
 }
+
+// BenchmarkVerify reports the time for a record of a whole check.
+func BenchmarkVerify(b *testing.B) {
+	const n = 20_000
+	dir := b.TempDir()
+	j, err := journal.Open(journal.Options{Dir: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range n {
+		if _, err := j.Append(numbered(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		r, err := audit.Verify(context.Background(), os.DirFS(dir), j.Key())
+		if err != nil || !r.Sound() || r.Signed != n {
+			b.Fatal(r, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
+}

@@ -142,7 +142,7 @@ func open(opts Options) (*Journal, error) {
 func (j *Journal) Append(events ...*access.Event) (access.Mark, error) {
 	b := scratch.Get().(*buffer)
 	defer scratch.Put(b)
-	if err := b.encode(&j.enc, events); err != nil {
+	if err := b.encode(&j.enc, events, j.opts.SegmentSize); err != nil {
 		return 0, err
 	}
 	return j.append(b.data, eager(events))

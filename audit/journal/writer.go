@@ -135,9 +135,6 @@ func (j *Journal) room(n int) error {
 	if j.tail.file != nil && j.tail.off+int64(n) <= j.tail.limit {
 		return nil
 	}
-	if need := audit.SegmentHead + int64(n); need > j.opts.SegmentSize {
-		return fmt.Errorf("journal: a record of %d bytes does not fit a segment of %d", n, j.opts.SegmentSize)
-	}
 	return j.roll()
 }
 
@@ -186,15 +183,21 @@ type buffer struct {
 // maxScratch is the largest buffer that is kept for reuse.
 const maxScratch = 256 << 10
 
-func (b *buffer) encode(enc *audit.Encoder, events []*access.Event) (err error) {
+// encode frames events. One that no segment could hold is refused here: found
+// by the writer, it would poison the journal.
+func (b *buffer) encode(enc *audit.Encoder, events []*access.Event, segment int64) (err error) {
 	if cap(b.data) > maxScratch {
 		b.data = nil
 	}
 	b.data = b.data[:0]
 	for _, e := range events {
+		start := len(b.data)
 		b.data, err = audit.AppendFrame(b.data, e.Time, b.fresh(), func(dst []byte) []byte { return enc.AppendBody(dst, e) })
 		if err != nil {
 			return err
+		}
+		if n := len(b.data) - start; audit.SegmentHead+int64(n) > segment {
+			return fmt.Errorf("journal: a record of %d bytes does not fit a segment of %d", n, segment)
 		}
 	}
 	return nil
