@@ -185,13 +185,8 @@ func (s *Session) Ask(ctx context.Context, as ...access.Action) ([]*Permit, erro
 			refused = &Denied{Index: i}
 		}
 	}
-	for i := 0; i < len(permits) && refused == nil; i++ {
-		if permits[i].Decision.Effect == access.RequireApproval {
-			refused = s.approve(ctx, permits[i])
-			if refused != nil {
-				refused.Index = i
-			}
-		}
+	if refused == nil {
+		refused = s.approveAll(ctx, permits)
 	}
 	for i := 0; i < len(permits) && refused == nil; i++ {
 		if permits[i].Decision.Effect != access.Allow {
@@ -205,6 +200,21 @@ func (s *Session) Ask(ctx context.Context, as ...access.Action) ([]*Permit, erro
 		return nil, s.unrecorded(err)
 	}
 	return permits, nil
+}
+
+// Own records an action of the gateway's own on the session's connection, such
+// as a query for what the decision depends on. No policy is asked: it serves
+// one, and shows nothing to the client.
+func (s *Session) Own(a access.Action) (*Permit, error) {
+	now := s.gate.Now()
+	p := &Permit{s: s, asked: now, Request: s.request(now, a)}
+	p.Decision = access.Decision{Effect: access.Allow, Reasons: []access.Reason{{Policy: "sluice", Rule: "own-query", Effect: access.Allow.String()}}}
+	mark, err := s.gate.Journal.Append(p.decided())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	p.mark = mark
+	return p, nil
 }
 
 // Preview returns what would be decided about an action now, without a record
@@ -322,27 +332,54 @@ func failed(rule string, err error) access.Decision {
 	}
 }
 
-// approve asks people about one action, then decides again with their answer
-// in the context: a rule added since still wins. The approval is claimed last.
+// approveAll asks people about the actions that need it. Then the whole batch is
+// decided again, the answers in the context: a rule or a change of the subject
+// since then still wins. The approvals are claimed last, so that none is spent
+// for a batch that does not run.
+func (s *Session) approveAll(ctx context.Context, permits []*Permit) *Denied {
+	waited := false
+	for i, p := range permits {
+		if p.Decision.Effect != access.RequireApproval {
+			continue
+		}
+		if d := s.approve(ctx, p); d != nil {
+			d.Index = i
+			return d
+		}
+		waited = true
+	}
+	if !waited {
+		return nil
+	}
+	if d := s.decideAgain(permits); d != nil {
+		return d
+	}
+	for i, p := range permits {
+		if p.Approval == nil {
+			continue
+		}
+		if err := s.gate.Approver.Use(ctx, *p.Approval); err != nil {
+			d := s.unapproved(ctx, p, p.Decision, err)
+			d.Index = i
+			return d
+		}
+	}
+	return nil
+}
+
+// approve asks people about one action and waits for their answer.
 func (s *Session) approve(ctx context.Context, p *Permit) *Denied {
 	ctx, cancel := s.holdLimit(ctx)
 	defer cancel()
-	asked := p.Decision
-	a, err := s.gate.Approver.Approve(ctx, p.Request, asked, s.Tell)
+	a, err := s.gate.Approver.Approve(ctx, p.Request, p.Decision, s.Tell)
 	if err == nil {
 		err = s.check(p, a)
 	}
-	if err == nil {
-		err = s.decideAgain(p, a)
+	if err != nil {
+		return s.unapproved(ctx, p, p.Decision, err)
 	}
-	if err == nil {
-		err = s.gate.Approver.Use(ctx, a)
-	}
-	if err == nil {
-		p.Approval, p.asked = &a, s.gate.Now()
-		return nil
-	}
-	return s.unapproved(ctx, p, asked, err)
+	p.Approval = &a
+	return nil
 }
 
 func (s *Session) holdLimit(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -387,16 +424,25 @@ func cmpOr(s, or string) string {
 	return s
 }
 
-func (s *Session) decideAgain(p *Permit, a access.Approval) error {
-	if err := s.refresh(); err != nil {
-		return err
-	}
-	p.Request.Subject = s.subject
-	p.Request.Context.Approved = &a
-	p.Request.Context.Time = s.gate.Now()
-	p.Decision = s.evaluate(p)
-	if p.Decision.Effect != access.Allow {
-		return fmt.Errorf("after the approval: %s", p.Decision.Message)
+// decideAgain decides about a batch once more after people were waited for.
+func (s *Session) decideAgain(permits []*Permit) *Denied {
+	standing := s.refresh()
+	now := s.gate.Now()
+	for i, p := range permits {
+		p.asked = now
+		p.Request.Subject = s.subject
+		p.Request.Context.Time = now
+		p.Request.Context.Approved = p.Approval
+		if standing != nil {
+			p.Decision = failed("identity", standing)
+		} else {
+			p.Decision = s.evaluate(p)
+		}
+		if p.Decision.Effect != access.Allow {
+			p.Decision.Effect = access.Deny
+			p.Decision.Message = "after the approval: " + p.Decision.Message
+			return &Denied{Index: i}
+		}
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ func (s *session) analyze(text string) (*query.Batch, error) {
 		}
 	}
 	s.maskedNow.Store(s.gate.Posture().Masked)
+	s.env.current()
 	if s.env.doubtful(s) {
 		return opaqueBatch(text, "the session reads texts differently: standard_conforming_strings or client_encoding"), nil
 	}
@@ -81,17 +82,70 @@ func (d *describer) actions(b *query.Batch) ([]access.Action, error) {
 		d.judged = append(d.judged, nil)
 		return []access.Action{d.empty(b.Text)}, nil
 	}
+	moved := false
 	list := make([]access.Action, len(b.Statements))
 	for i, st := range b.Statements {
 		a, err := d.action(st)
 		if err != nil {
 			return nil, err
 		}
+		if moved && touchesData(&a) && d.s.gate.Posture().Restricted {
+			a = unknownCode(a, "what its names mean depends on a statement before it: send it separately")
+		}
+		moved = moved || moves(st) || d.s.env.moved && ends(st)
 		list[i] = a
 		d.change(st, i)
 		d.s.followOwn(st)
 	}
 	return list, nil
+}
+
+// touchesData reports whether an action reaches relations, or may.
+func touchesData(a *access.Action) bool {
+	if a.Confidence != access.Exact {
+		return true
+	}
+	for i := range a.Objects {
+		if a.Objects[i].Kind == access.KindTable && !a.Objects[i].System {
+			return true
+		}
+	}
+	return false
+}
+
+// ends reports whether a statement ends a transaction or goes back in one.
+func ends(st *query.Statement) bool {
+	return st.Tx == query.TxRollback || st.Tx == query.TxRollbackTo || st.Tx == query.TxCommit
+}
+
+// renewed judges a prepared statement in today's environment: the server plans
+// it again when the search_path or an object changed.
+func (s *session) renewed(def *prepared) (*prepared, error) {
+	if err := s.gate.Refresh(); err == nil && s.gate.Posture().Restricted {
+		if err := s.settleEnv(); err != nil {
+			return nil, err
+		}
+	}
+	env := s.env.current()
+	if def.st == nil || def.env == env {
+		return def, nil
+	}
+	b, err := s.srv.Analyzer.Analyze(s.ctx, s.info.Subject.ID, def.source, env)
+	if err != nil {
+		return nil, errEnded
+	}
+	if len(b.Statements) != 1 {
+		return def, nil
+	}
+	again := *def
+	again.st, again.env = b.Statements[0], env
+	return &again, nil
+}
+
+// mustBeCanonical reports whether a statement was forwarded as the client wrote
+// it, and may run only as it was judged.
+func (s *session) mustBeCanonical(def *prepared) bool {
+	return def.st != nil && !def.canonical && s.gate.Posture().Restricted && judgedByTree(def.st)
 }
 
 // empty is the action of a text without statements.
@@ -106,6 +160,8 @@ func (d *describer) action(st *query.Statement) (access.Action, error) {
 	judged := st
 	var err error
 	switch {
+	case sluiceSetting(st):
+		a.Verb = access.VerbSet // to the upstream it is an unknown setting; here it is harmless
 	case st.Execute != nil:
 		a, judged, err = d.executed(st, a)
 	case st.Cursor != nil && (st.Cursor.Op == query.CursorFetch || st.Cursor.Op == query.CursorMove):
@@ -125,7 +181,12 @@ func (d *describer) executed(st *query.Statement, a access.Action) (access.Actio
 		return a, nil, err
 	}
 	a.Origin = nil
-	if def == nil || def.st == nil || def.opaque {
+	if def != nil {
+		if def, err = d.s.renewed(def); err != nil {
+			return a, nil, err
+		}
+	}
+	if def == nil || def.st == nil || d.s.distrusted(def) || d.s.mustBeCanonical(def) {
 		return unknownCode(a, fmt.Sprintf("prepared statement %q is not known to the gateway", st.Execute.Name)), st, nil
 	}
 	return behind(a, def.st, constants(st.Execute.Args)), def.st, nil
@@ -182,7 +243,7 @@ func (d *describer) fetched(st *query.Statement, a access.Action) (access.Action
 	if err != nil {
 		return a, nil, err
 	}
-	if po == nil || po.def.st == nil || po.def.opaque {
+	if po == nil || po.def.st == nil || d.s.distrusted(po.def) {
 		a.Origin, a.Confidence, a.Pure = nil, access.Opaque, false
 		sql := access.SQL{Limit: -1, Scoped: true, Why: fmt.Sprintf("cursor %q is not known to the gateway", st.Cursor.Name)}
 		a.SQL = &sql
@@ -201,7 +262,7 @@ func (d *describer) fetchOf(a access.Action, inner *query.Statement) access.Acti
 // fetch describes an Execute message on a cursor that SQL declared.
 func (d *describer) fetch(def *prepared) access.Action {
 	a := access.Action{Verb: access.VerbFetch, Op: "FETCH", Text: "FETCH", SQL: &access.SQL{Scoped: true, Limit: -1}}
-	if def.st == nil || def.opaque {
+	if def.st == nil || d.s.distrusted(def) {
 		return a
 	}
 	d.judged = append(d.judged, def.st)
@@ -212,19 +273,30 @@ func (d *describer) fetch(def *prepared) access.Action {
 func (d *describer) bound(def *prepared, m wire.Bind) (access.Action, error) {
 	if def.st == nil {
 		d.judged = append(d.judged, nil)
-		return d.empty(def.text), nil
+		a := d.empty(def.text)
+		if def.opaque {
+			a = unknownCode(a, "it holds several statements")
+		}
+		return a, nil
 	}
 	a, err := d.action(def.st)
 	if err != nil {
 		return a, err
 	}
-	if def.opaque {
+	if d.s.distrusted(def) {
 		a = unknownCode(a, "code that the gateway cannot look into may have redefined the statement")
 	}
 	if m.NumParams > 0 {
 		a.Args = bindArgs(def, m)
 	}
 	return a, nil
+}
+
+// distrusted reports whether a name may stand for something else than the
+// gateway saw. Code may have redefined it; whoever may run such code
+// unrestricted gains nothing by that.
+func (s *session) distrusted(def *prepared) bool {
+	return def.opaque && s.gate.Posture().Restricted
 }
 
 // bindArgs copies the values: what a message holds is gone with the next one.
@@ -268,7 +340,8 @@ func (d *describer) change(st *query.Statement, index int) {
 	}
 	switch {
 	case st.Prepare != nil:
-		add(change{space: statements, name: st.Prepare.Name, stmt: &prepared{st: st.Prepare.Inner, text: st.Action.Text}})
+		add(change{space: statements, name: st.Prepare.Name, stmt: &prepared{st: st.Prepare.Inner, text: st.Action.Text,
+			source: st.Prepare.Inner.Action.Text, env: d.s.env.current(), canonical: d.s.gate.Posture().Restricted}})
 	case st.Deallocate != nil:
 		add(change{space: statements, name: st.Deallocate.Name, all: st.Deallocate.All})
 	case st.DiscardAll:
@@ -312,6 +385,9 @@ func (s *session) forwarded(b *query.Batch, approved bool) (text string, own boo
 // be what the tree says. Queries of the system catalog alone, as psql and ORMs
 // make them, run as written.
 func judgedByTree(st *query.Statement) bool {
+	if st.Prepare != nil {
+		return judgedByTree(st.Prepare.Inner)
+	}
 	switch st.Action.Verb.Class() {
 	case access.ClassRead, access.ClassWrite:
 	default:
@@ -332,18 +408,14 @@ func judgedByTree(st *query.Statement) bool {
 // sluiceSetting reports whether a statement sets one of the gateway's own
 // settings, which never reach the upstream.
 func sluiceSetting(st *query.Statement) bool {
-	return len(st.Settings) == 1 && strings.HasPrefix(st.Settings[0].Name, "sluice.")
+	switch st.Action.Verb {
+	case access.VerbSet, access.VerbConfigure:
+		return !st.ReturnsRows && st.Prepare == nil && len(st.Settings) == 1 && strings.HasPrefix(st.Settings[0].Name, "sluice.")
+	}
+	return false
 }
 
 // harmless is a statement with the same tag as SET that changes nothing.
 func (s *session) harmless() string {
-	return "SET application_name = " + quoteLiteral(s.env.value("application_name"))
-}
-
-func quoteLiteral(v string) string {
-	q := "'" + strings.ReplaceAll(v, "'", "''") + "'"
-	if strings.Contains(v, `\`) {
-		return "E" + strings.ReplaceAll(q, `\`, `\\`)
-	}
-	return q
+	return "SET application_name FROM CURRENT"
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,7 +23,7 @@ const (
 	cancelAddresses = 10000
 )
 
-// A cancelKey is what a CancelRequest shows. Keys are Sluice's own: the
+// A cancelKey is what a CancelRequest shows. Secrets are Sluice's own: the
 // upstream's never reach a client.
 type cancelKey struct {
 	PID    uint32
@@ -42,9 +43,9 @@ func parseCancel(body []byte) (cancelKey, error) {
 type cancelRegistry struct {
 	now func() time.Time
 
-	mu     sync.Mutex // guards what follows; never held while a session is called
-	live   map[uint32]*cancelEntry
-	misses map[string]int // wrong keys by address since window
+	mu     sync.Mutex                // guards what follows; never held while a session is called
+	live   map[uint32][]*cancelEntry // by process id: those of several servers may be equal
+	misses map[string]int            // wrong keys by address since window
 	window time.Time
 }
 
@@ -55,40 +56,46 @@ type cancelEntry struct {
 }
 
 func newCancelRegistry(now func() time.Time) *cancelRegistry {
-	return &cancelRegistry{now: now, live: map[uint32]*cancelEntry{}, misses: map[string]int{}}
+	return &cancelRegistry{now: now, live: map[uint32][]*cancelEntry{}, misses: map[string]int{}}
 }
 
-// register gives a session a key of its own: 4 secret bytes for protocol 3.0
-// and 3.1, 32 from 3.2 on. cancel is called when a client shows the key, from
-// another goroutine and never twice at once. done forgets the session; a
-// cancel under way may outlive it.
-func (r *cancelRegistry) register(minor uint16, cancel func(context.Context)) (key cancelKey, done func()) {
+// register gives a session a key: the process id of its upstream, which clients
+// and tests compare with pg_backend_pid(), and a secret of its own, 4 bytes for
+// protocol 3.0 and 3.1, 32 from 3.2 on. cancel is called when a client shows
+// the key, from another goroutine and never twice at once. done forgets the
+// session; a cancel under way may outlive it.
+func (r *cancelRegistry) register(pid uint32, minor uint16, cancel func(context.Context)) (key cancelKey, done func()) {
 	size := 4
 	if minor >= 2 {
 		size = 32
 	}
-	key.Secret = make([]byte, size)
+	key = cancelKey{PID: pid, Secret: make([]byte, size)}
 	rand.Read(key.Secret) // never fails: crypto/rand ends the process instead
+	e := &cancelEntry{secret: key.Secret, cancel: cancel}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for key.PID == 0 || r.live[key.PID] != nil {
-		key.PID = cancelPID()
+	r.live[pid] = append(r.live[pid], e)
+	return key, func() { r.forget(pid, e) }
+}
+
+func (r *cancelRegistry) forget(pid uint32, e *cancelEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live[pid] = slices.DeleteFunc(r.live[pid], func(o *cancelEntry) bool { return o == e })
+	if len(r.live[pid]) == 0 {
+		delete(r.live, pid)
 	}
-	r.live[key.PID] = &cancelEntry{secret: key.Secret, cancel: cancel}
-	return key, func() { r.forget(key.PID) }
 }
 
-// cancelPID makes a process id: clients show it as a signed number.
-func cancelPID() uint32 {
-	var b [4]byte
-	rand.Read(b[:])
-	return binary.BigEndian.Uint32(b[:]) & 0x7fffffff
-}
-
-func (r *cancelRegistry) forget(pid uint32) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.live, pid)
+// find returns the session whose key is shown; nil: none. Every candidate is
+// compared in constant time. Caller holds mu.
+func (r *cancelRegistry) find(key cancelKey) (found *cancelEntry) {
+	for _, e := range r.live[key.PID] {
+		if subtle.ConstantTimeCompare(e.secret, key.Secret) == 1 {
+			found = e
+		}
+	}
+	return found
 }
 
 // request carries out a CancelRequest from address, and returns once the
@@ -109,8 +116,8 @@ func (r *cancelRegistry) claim(address string, key cancelKey) *cancelEntry {
 	if !r.may(address) {
 		return nil
 	}
-	e := r.live[key.PID]
-	if e == nil || subtle.ConstantTimeCompare(e.secret, key.Secret) != 1 {
+	e := r.find(key)
+	if e == nil {
 		r.misses[address]++
 		return nil
 	}

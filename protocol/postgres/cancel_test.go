@@ -13,13 +13,13 @@ func TestCancelKeys(t *testing.T) {
 	r := newCancelRegistry(time.Now)
 	calls := map[string]int{}
 	count := func(name string) func(context.Context) { return func(context.Context) { calls[name]++ } }
-	short, _ := r.register(0, count("short"))
-	long, forget := r.register(2, count("long"))
-	if len(short.Secret) != 4 || len(long.Secret) != 32 || short.PID == long.PID || short.PID == 0 || int32(long.PID) < 0 {
+	short, _ := r.register(7, 0, count("short"))
+	long, forget := r.register(7, 2, count("long"))
+	if len(short.Secret) != 4 || len(long.Secret) != 32 || short.PID != 7 || long.PID != 7 {
 		t.Fatalf("keys %+v %+v", short, long)
 	}
 	wrong := cancelKey{short.PID, []byte{short.Secret[0] ^ 1, short.Secret[1], short.Secret[2], short.Secret[3]}}
-	for _, k := range []cancelKey{short, long, wrong, {short.PID, long.Secret}, {long.PID, long.Secret[:4]}, {long.PID, nil}, {}} {
+	for _, k := range []cancelKey{short, long, wrong, {8, long.Secret}, {long.PID, long.Secret[:4]}, {long.PID, nil}, {}} {
 		r.request(t.Context(), "192.0.2.1", k)
 	}
 	if calls["short"] != 1 || calls["long"] != 1 {
@@ -36,7 +36,7 @@ func TestCancelGuessingIsSlow(t *testing.T) {
 	now := time.Unix(1000, 0)
 	r := newCancelRegistry(func() time.Time { return now })
 	called := 0
-	key, _ := r.register(0, func(context.Context) { called++ })
+	key, _ := r.register(7, 0, func(context.Context) { called++ })
 	for range cancelMisses {
 		r.request(t.Context(), "192.0.2.1", cancelKey{PID: key.PID, Secret: make([]byte, 5)})
 	}
@@ -70,7 +70,7 @@ func TestCancelMemory(t *testing.T) {
 func TestCancelOnceAtATime(t *testing.T) {
 	r := newCancelRegistry(time.Now)
 	inside, release := make(chan struct{}), make(chan struct{})
-	key, _ := r.register(2, func(context.Context) { inside <- struct{}{}; <-release })
+	key, _ := r.register(7, 2, func(context.Context) { inside <- struct{}{}; <-release })
 	done := make(chan struct{})
 	go func() { r.request(context.Background(), "a", key); close(done) }()
 	<-inside

@@ -104,7 +104,9 @@ func (s *session) protocolError(err error) error {
 func (s *session) message(typ byte, msg []byte) error {
 	switch typ {
 	case 'P', 'B', 'D', 'E', 'C':
-		s.piping = true
+		// Set behind the message: what the gateway itself asks before the first
+		// one is outside the client's implicit transaction.
+		defer func() { s.piping = true }()
 	}
 	switch typ {
 	case 'Q':
@@ -122,14 +124,14 @@ func (s *session) message(typ byte, msg []byte) error {
 	case 'S':
 		return s.sync(msg)
 	case 'H':
-		if !s.copying.Load() {
-			s.out = append(s.out, msg...)
-		}
+		s.out = append(s.out, msg...)
 		return nil
 	case 'F':
 		return s.function(msg)
 	case 'c', 'f':
-		s.copying.Store(false) // the upstream reads messages again behind it
+		if err := s.push(&entry{kind: kindCopyEnd}); err != nil {
+			return err
+		}
 		s.out = append(s.out, msg...)
 		return nil
 	case 'd':
@@ -154,11 +156,13 @@ func (s *session) push(e *entry) error {
 			return err
 		}
 	}
-	switch s.queue.push(e) {
+	s.pushed = s.queue.push(e)
+	switch s.pushed {
 	case pushSkipped:
 		s.skipped(e)
 	case pushClosed:
 		return errEnded
+	case pushQueued, pushIgnored:
 	}
 	return nil
 }
@@ -168,6 +172,7 @@ func (s *session) push(e *entry) error {
 func (s *session) ask(actions ...access.Action) ([]*pipeline.Permit, *refusal, error) {
 	s.gate.InTransaction = byte(s.status.Load()) != 'I'
 	permits, err := s.gate.Ask(s.waiting.context(s.ctx), actions...)
+	s.maskedNow.Store(s.gate.Posture().Masked)
 	if werr := s.stopWatching(); werr != nil && err == nil {
 		for _, p := range permits {
 			p.Done(access.Outcome{NotRun: true, Error: "the client left"})
@@ -219,7 +224,6 @@ func (s *session) query(body []byte) error {
 		return err
 	}
 	s.segment++
-	s.piping = false
 	// exec_simple_query drops the unnamed statement and portal first.
 	s.names.add(change{segment: e.segment, owner: e, index: -1, space: statements},
 		change{segment: e.segment, owner: e, index: -1, space: portals})
@@ -229,9 +233,18 @@ func (s *session) query(body []byte) error {
 			return err
 		}
 		s.out = wire.AppendQuery(s.out, refused.stand())
+		s.settlePiping()
 		return nil
 	}
 	return s.forwardQuery(e, b, d, permits)
+}
+
+// settlePiping notes that a Query or FunctionCall ended the pipeline, unless
+// the upstream skips it: then only a Sync does.
+func (s *session) settlePiping() {
+	if s.pushed == pushQueued {
+		s.piping = false
+	}
 }
 
 func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits []*pipeline.Permit) error {
@@ -242,7 +255,8 @@ func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits [
 	e.permits = permits
 	e.run = s.newRun(d.judged, permits, own)
 	if err := s.copyPlans(e.run, b, permits); err != nil {
-		return err
+		e.run, e.permits = nil, nil
+		return s.refuseForwarded(e, permits, err)
 	}
 	s.names.add(d.changes...)
 	for _, st := range b.Statements {
@@ -255,6 +269,7 @@ func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits [
 		return err
 	}
 	s.out = wire.AppendQuery(s.out, text)
+	s.settlePiping()
 	return nil
 }
 
@@ -268,6 +283,7 @@ func (s *session) refuseForwarded(e *entry, permits []*pipeline.Permit, why erro
 		return err
 	}
 	s.out = wire.AppendQuery(s.out, e.deny.stand())
+	s.settlePiping()
 	return nil
 }
 
@@ -285,18 +301,18 @@ func (s *session) parse(msg []byte) error {
 	}
 	e := &entry{kind: kindParse, segment: s.segment}
 	d := s.describer(e)
-	def := &prepared{text: string(p.Query)}
+	def := &prepared{text: b.Text, source: b.Text, env: s.env.current()}
 	for i := range p.NumTypes() {
 		def.types = append(def.types, p.Type(i))
 	}
 	name := string(p.Name)
 	covered := s.boundNext(name)
-	refused, err := s.askParse(e, d, b, def, covered)
+	refused, asks, err := s.askParse(e, d, b, def, covered)
 	if err != nil {
 		return err
 	}
 	if refused == nil {
-		refused = s.canonicalParse(e, b, def)
+		refused = s.canonicalParse(e, b, def, asks)
 	}
 	s.parsed = nil
 	if covered && refused == nil {
@@ -304,20 +320,19 @@ func (s *session) parse(msg []byte) error {
 	}
 	if refused != nil {
 		e.deny, e.permits = refused, nil
-		if name == "" {
-			s.names.add(change{segment: e.segment, owner: e, space: statements})
-		}
+		s.dropUnnamed(e, name)
 		if err := s.push(e); err != nil {
 			return err
 		}
 		s.out = wire.AppendParse(s.out, name, refused.stand(), nil)
 		return nil
 	}
+	s.dropUnnamed(e, name)
 	s.names.add(change{segment: e.segment, owner: e, space: statements, name: name, stmt: def})
 	if err := s.push(e); err != nil {
 		return err
 	}
-	if def.text == string(p.Query) {
+	if !def.canonical {
 		s.out = append(s.out, msg...)
 	} else {
 		s.out = wire.AppendParse(s.out, name, def.text, def.types)
@@ -325,29 +340,41 @@ func (s *session) parse(msg []byte) error {
 	return nil
 }
 
-// askParse decides about the statement without its values.
-func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared, covered bool) (*refusal, error) {
+// dropUnnamed notes that a Parse of the unnamed statement drops it first,
+// whatever becomes of the Parse.
+func (s *session) dropUnnamed(e *entry, name string) {
+	if name == "" {
+		s.names.add(change{segment: e.segment, owner: e, index: -1, space: statements})
+	}
+}
+
+// askParse decides about the statement without its values. asks reports
+// whether running it will need an approval.
+func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared, covered bool) (refused *refusal, asks bool, err error) {
 	actions, err := d.actions(b)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if len(b.Statements) == 1 {
+	switch len(b.Statements) {
+	case 0:
+	case 1:
 		def.st = b.Statements[0]
+	default:
+		def.opaque = true // the server refuses it; should it not, nothing is known
 	}
 	for i := range actions {
-		if s.gate.Preview(actions[i]).Effect == access.Deny {
+		switch s.gate.Preview(actions[i]).Effect {
+		case access.Deny:
 			// Asking for real records the denial and explains it.
-			permits, refused, err := s.ask(actions[i])
-			for _, p := range permits {
-				p.Done(access.Outcome{NotRun: true})
+			if refused, err = s.askInVain(actions[i]); refused != nil || err != nil {
+				return refused, false, err
 			}
-			if refused != nil || err != nil {
-				return refused, err
-			}
+		case access.RequireApproval:
+			asks = true
 		}
 	}
 	if covered {
-		return nil, nil
+		return nil, asks, nil
 	}
 	for i := range actions {
 		actions[i] = preparing(actions[i])
@@ -357,18 +384,28 @@ func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared
 		e.permits = permits
 		s.hold(permits...)
 	}
+	return refused, asks, err
+}
+
+// askInVain asks about an action that a preview denied. Should it be allowed
+// after all, nothing runs under that permit.
+func (s *session) askInVain(a access.Action) (*refusal, error) {
+	permits, refused, err := s.ask(a)
+	for _, p := range permits {
+		p.Done(access.Outcome{NotRun: true})
+	}
 	return refused, err
 }
 
 // canonicalParse sets the text to forward, where that is not the client's.
-func (s *session) canonicalParse(e *entry, b *query.Batch, def *prepared) *refusal {
-	text, own, err := s.forwarded(b, false)
+func (s *session) canonicalParse(e *entry, b *query.Batch, def *prepared, asks bool) *refusal {
+	text, own, err := s.forwarded(b, asks)
 	if err != nil {
 		s.settleParse(e, access.Outcome{NotRun: true, Error: err.Error()})
 		return notCanonical("", err)
 	}
 	if !own {
-		def.text = text
+		def.text, def.canonical = text, true
 	}
 	return nil
 }
@@ -412,7 +449,13 @@ func (s *session) bind(msg []byte) error {
 	}
 	e := &entry{kind: kindBind, segment: s.segment}
 	if def == nil {
-		return s.refuseBind(e, missing("26000", fmt.Sprintf("prepared statement %q does not exist", m.Statement)))
+		return s.refuseBind(e, noStatement(string(m.Statement)))
+	}
+	if def, err = s.renewed(def); err != nil {
+		return err
+	}
+	if s.mustBeCanonical(def) {
+		return s.refuseBind(e, missing("0A000", "sluice: the policy has changed since this statement was prepared; prepare it again"))
 	}
 	d := s.describer(e)
 	action, err := d.bound(def, m)
@@ -428,7 +471,8 @@ func (s *session) bind(msg []byte) error {
 	}
 	po := newPortal(def, permits[0], s.srv.Now())
 	if err := s.copyPortal(po); err != nil {
-		return err
+		po.permit.Done(access.Outcome{NotRun: true, Error: err.Error()})
+		return s.refuseBind(e, notCanonical(permits[0].ID(), err))
 	}
 	e.permits, e.portal = permits, po
 	if s.parsed != nil {
@@ -492,7 +536,7 @@ func (s *session) execute(msg []byte) error {
 	if po.permit == nil {
 		return s.executeCursor(e, po, msg)
 	}
-	po.ran = true
+	po.ran.Store(true)
 	e.permits = []*pipeline.Permit{po.permit}
 	return s.forwardExecute(e, po, msg)
 }
@@ -513,7 +557,7 @@ func (s *session) executeCursor(e *entry, po *portal, msg []byte) error {
 		return nil
 	}
 	run := newPortal(po.def, permits[0], s.srv.Now())
-	run.ran = true
+	run.ran.Store(true)
 	e.portal, e.permits = run, permits
 	s.hold(permits...)
 	if s.gate.Posture().Masked {
@@ -545,8 +589,12 @@ func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	<-begun
-	return nil
+	select {
+	case <-begun:
+		return nil
+	case <-s.ctx.Done():
+		return errEnded
+	}
 }
 
 // addChanges notes what executing a statement does to names: PREPARE,
@@ -600,15 +648,15 @@ func (s *session) closeName(msg []byte) error {
 }
 
 func (s *session) sync(msg []byte) error {
-	if s.copying.Load() {
-		return nil // the server would ignore it
-	}
 	e := &entry{kind: kindSync, segment: s.segment}
-	s.segment++
-	s.piping = false
 	if err := s.push(e); err != nil {
 		return err
 	}
+	if s.pushed == pushIgnored {
+		return nil // inside COPY data the server would ignore it too
+	}
+	s.segment++
+	s.piping = false
 	s.out = append(s.out, msg...)
 	return nil
 }
@@ -625,12 +673,12 @@ func (s *session) function(msg []byte) error {
 		return err
 	}
 	s.segment++
-	s.piping = false
 	if refused != nil {
 		e.deny = refused
 		if err := s.push(e); err != nil {
 			return err
 		}
+		s.settlePiping()
 		s.out = wire.AppendBadFunctionCall(s.out)
 		return nil
 	}
@@ -640,6 +688,7 @@ func (s *session) function(msg []byte) error {
 	if err := s.push(e); err != nil {
 		return err
 	}
+	s.settlePiping()
 	s.out = append(s.out, msg...)
 	return nil
 }
@@ -657,6 +706,9 @@ func (s *session) input(permits []*pipeline.Permit) {
 // tell shows a waiting client where its request stands, and from then on
 // watches the client: closing or cancelling withdraws the request.
 func (s *session) tell(p access.Pending) {
+	if s.watch == nil {
+		s.flush() // an error shows at the next write; what came before must not wait for people
+	}
 	s.client.insert(wire.AppendReport(nil, 'N', waitingReport(p)))
 	s.startWatching()
 }

@@ -49,6 +49,11 @@ func formatOf(c *query.Copy) (*copyFormat, error) {
 		f.delimiter = c.Delimiter[0]
 	}
 	if c.Null != "" {
+		// In the text format a value equal to another null string would show
+		// itself by being left as it is.
+		if c.Null != f.null && !f.csv {
+			return nil, errCopyFormat
+		}
 		f.null = c.Null
 	}
 	if c.Quote != "" {
@@ -62,13 +67,25 @@ func formatOf(c *query.Copy) (*copyFormat, error) {
 	return f, nil
 }
 
+var errCopyColumnsUnknown = errors.New("what COPY would send cannot be traced")
+
+// maskable reports whether rows under a permit may have to be masked.
+func (s *session) maskable(p *pipeline.Permit) bool {
+	if s.masked() {
+		return true
+	}
+	for _, o := range p.Decision.Obligations {
+		if _, ok := o.(access.Mask); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // copyPlans prepares the plans for a batch's COPY TO STDOUT statements.
 func (s *session) copyPlans(r *run, b *query.Batch, permits []*pipeline.Permit) error {
-	if !s.masked() {
-		return nil
-	}
 	for i, st := range b.Statements {
-		if st.Copy == nil || st.Copy.From || !st.Copy.Stdio {
+		if st.Copy == nil || st.Copy.From || !st.Copy.Stdio || !s.mustPlan(permits[i]) {
 			continue
 		}
 		p, err := s.copyOutPlan(st, permits[i])
@@ -86,7 +103,7 @@ func (s *session) copyPlans(r *run, b *query.Batch, permits []*pipeline.Permit) 
 // copyPortal prepares the plan of a portal that is a COPY TO STDOUT.
 func (s *session) copyPortal(po *portal) error {
 	st := po.def.st
-	if !s.masked() || st == nil || st.Copy == nil || st.Copy.From || !st.Copy.Stdio {
+	if st == nil || st.Copy == nil || st.Copy.From || !st.Copy.Stdio || !s.mustPlan(po.permit) {
 		return nil
 	}
 	p, err := s.copyOutPlan(st, po.permit)
@@ -97,13 +114,16 @@ func (s *session) copyPortal(po *portal) error {
 // copyOutPlan makes the plan of one COPY TO STDOUT; nil if all may pass.
 func (s *session) copyOutPlan(st *query.Statement, permit *pipeline.Permit) (*plan, error) {
 	cols := s.copyColumns(st)
+	if cols == nil && s.maskable(permit) {
+		return nil, errCopyColumnsUnknown
+	}
 	pl, err := s.planColumns(permit, cols)
 	if err != nil || pl == nil {
 		return pl, err
 	}
 	f, err := formatOf(st.Copy)
 	if err != nil {
-		return nil, &fatal{code: codeDenied, message: "sluice: " + err.Error()}
+		return nil, err
 	}
 	pl.copy = f
 	for i := range pl.columns {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"sluice/access"
 	"sluice/query/catalog"
@@ -27,6 +28,14 @@ type environment struct {
 	env      *query.Env
 	binding  []access.Setting
 	bound    uint64 // version of reported that binding was made from
+
+	// moved is true if path or role were set since the last time outside a
+	// transaction: a rollback takes that back.
+	moved bool
+
+	// drifted is true while the upstream reads texts differently from the
+	// analysis: then nothing can be understood.
+	drifted atomic.Bool
 
 	mu       sync.Mutex
 	reported map[string]string
@@ -59,6 +68,8 @@ func (e *environment) report(name, value string) {
 	defer e.mu.Unlock()
 	e.reported[name] = value
 	e.version++
+	enc := e.reported["client_encoding"]
+	e.drifted.Store(e.reported["standard_conforming_strings"] == "off" || enc != "" && !startupUTF8(enc) && enc != "SQL_ASCII")
 }
 
 // value returns a reported setting.
@@ -66,15 +77,6 @@ func (e *environment) value(name string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.reported[name]
-}
-
-// drifted reports whether the upstream reads texts differently from the
-// analysis: then nothing can be understood.
-func (e *environment) drifted() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	enc := e.reported["client_encoding"]
-	return e.reported["standard_conforming_strings"] == "off" || enc != "" && !startupUTF8(enc) && enc != "SQL_ASCII"
 }
 
 // current returns the environment to analyse in, made anew when the catalog or
@@ -126,6 +128,7 @@ func (e *environment) follow(st *query.Statement) {
 	for _, c := range st.Settings {
 		e.followSetting(c)
 	}
+	e.moved = e.moved || moves(st)
 	if st.MayChangeSettings || st.DiscardAll || st.Tx == query.TxRollback || st.Tx == query.TxRollbackTo ||
 		st.Tx == query.TxCommit || st.Action.Confidence != access.Exact {
 		e.unsure = true
@@ -136,6 +139,18 @@ func (e *environment) follow(st *query.Statement) {
 	if st.DDL && e.loader != nil {
 		e.unsure = true
 	}
+}
+
+// moves reports whether a statement may change what names mean to those behind
+// it.
+func moves(st *query.Statement) bool {
+	for _, c := range st.Settings {
+		switch c.Name {
+		case "search_path", "role", "session_authorization", "all":
+			return true
+		}
+	}
+	return st.MayChangeSettings || st.DiscardAll
 }
 
 func (e *environment) followSetting(c query.SettingChange) {
@@ -158,12 +173,18 @@ func (e *environment) followTemp(st *query.Statement) {
 		}
 	}
 	for _, name := range st.Temp {
-		temp[name] = nil
+		if len(temp) < maxTemp {
+			temp[name] = nil
+		}
 	}
 	// A dropped name stays: the drop may fail or be rolled back, and a name
 	// that is taken for temporary resolves to something unknown at worst.
 	e.temp, e.env, e.binding = temp, nil, nil
 }
+
+// maxTemp bounds the temporary relations that a session is known to have; what
+// is beyond is not found, and so not understood.
+const maxTemp = 1000
 
 // splitPath reads a search_path as the server shows it (SplitIdentifierString).
 func splitPath(s string) []string {

@@ -86,6 +86,14 @@ func notCanonical(id string, why error) *refusal {
 	return r
 }
 
+// noStatement is the server's own error for an unknown statement.
+func noStatement(name string) *refusal {
+	if name == "" {
+		return missing("26000", "unnamed prepared statement does not exist")
+	}
+	return missing("26000", fmt.Sprintf("prepared statement \"%s\" does not exist", name))
+}
+
 // missing is the server's own error for a name that means nothing.
 func missing(code, message string) *refusal {
 	return &refusal{report: wire.Report{Severity: "ERROR", Code: code, Message: message}}

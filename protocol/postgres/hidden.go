@@ -24,31 +24,52 @@ const settingsQuery = "SELECT pg_catalog.current_setting('search_path'), current
 // settleEnv makes the environment certain for a restricted subject: if
 // something may have changed search_path or role, the upstream is asked.
 func (s *session) settleEnv() error {
-	if !s.env.unsure || byte(s.status.Load()) == 'E' {
+	if !s.env.unsure {
+		return nil
+	}
+	if byte(s.status.Load()) == 'E' && !s.queue.idle() {
+		// A ROLLBACK may be in flight, and what stands behind it is judged now.
+		if err := s.settleQueue(); err != nil {
+			return err
+		}
+	}
+	if byte(s.status.Load()) == 'E' {
+		s.env.set(nil, s.env.user) // nothing can be asked, and nothing but a rollback will run
 		return nil
 	}
 	action := access.Action{Verb: access.VerbShow, Op: "SLUICE", Text: settingsQuery, Confidence: access.Exact, Pure: true,
 		SQL: &access.SQL{Scoped: true, Limit: -1}}
-	permits, refused, err := s.ask(action)
-	if err != nil || refused != nil {
-		return err // refused: the environment stays unsure, and unknown names are refused
+	p, err := s.gate.Own(action)
+	if err != nil {
+		return journalFatal(err)
 	}
 	f, err := s.ownQuery(settingsQuery)
 	if err != nil {
 		return err
 	}
-	for _, p := range permits {
-		if err := p.Durable(s.ctx); err != nil {
-			return journalFatal(err)
-		}
-		p.Done(access.Outcome{Rows: 1})
+	if err := p.Durable(s.ctx); err != nil {
+		return journalFatal(err)
 	}
+	p.Done(access.Outcome{Rows: 1})
 	if f.failed || len(f.row) != 3 {
 		s.env.set(nil, s.env.user)
 		return nil
 	}
 	s.env.set(splitPath(f.row[0]), f.row[1])
 	s.env.unsure = false
+	s.env.moved = s.env.moved && byte(s.status.Load()) != 'I'
+	return nil
+}
+
+// settleQueue waits until all that was forwarded is answered.
+func (s *session) settleQueue() error {
+	if s.piping {
+		s.out = wire.AppendEmpty(s.out, 'H')
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.queue.drain()
 	return nil
 }
 
@@ -57,19 +78,13 @@ func (s *session) settleEnv() error {
 // that the implicit transaction stays open; otherwise with Sync.
 func (s *session) ownQuery(sql string) (*finding, error) {
 	f := &finding{done: make(chan struct{})}
-	hidden := func(k kind) *entry { return &entry{kind: k, segment: s.segment, hidden: true} }
+	hidden := func(k kind) *entry { return &entry{kind: k, segment: s.segment, hidden: true, piped: s.piping} }
 	exec := hidden(kindExecute)
 	exec.finding = f
 	entries := []*entry{hidden(kindParse), hidden(kindBind), exec, hidden(kindClose), hidden(kindClose)}
-	s.out = wire.AppendParse(s.out, s.marker, sql, nil)
-	s.out = wire.AppendBind(s.out, s.marker, s.marker)
-	s.out = wire.AppendExecute(s.out, s.marker)
-	s.out = wire.AppendTarget(s.out, 'C', 'P', s.marker)
-	s.out = wire.AppendTarget(s.out, 'C', 'S', s.marker)
-	if s.piping {
-		s.out = wire.AppendEmpty(s.out, 'H')
-	} else {
-		s.out = wire.AppendEmpty(s.out, 'S')
+	end := byte('H')
+	if !s.piping {
+		end = 'S'
 		entries = append(entries, hidden(kindSync))
 	}
 	entries[len(entries)-1].last = f
@@ -78,6 +93,12 @@ func (s *session) ownQuery(sql string) (*finding, error) {
 			return nil, err
 		}
 	}
+	s.out = wire.AppendParse(s.out, s.marker, sql, nil)
+	s.out = wire.AppendBind(s.out, s.marker, s.marker)
+	s.out = wire.AppendExecute(s.out, s.marker)
+	s.out = wire.AppendTarget(s.out, 'C', 'P', s.marker)
+	s.out = wire.AppendTarget(s.out, 'C', 'S', s.marker)
+	s.out = wire.AppendEmpty(s.out, end)
 	if err := s.flush(); err != nil {
 		return nil, err
 	}
@@ -93,16 +114,10 @@ func (s *session) ownQuery(sql string) (*finding, error) {
 // to the analysis. After a change of a lexical setting it waits for what is in
 // flight, since ParameterStatus tells how it went.
 func (e *environment) doubtful(s *session) bool {
-	if s.lexical && !s.copying.Load() {
-		if s.piping {
-			s.out = wire.AppendEmpty(s.out, 'H')
-		}
-		if s.flush() == nil {
-			s.queue.drain()
-			s.lexical = false
-		}
+	if s.lexical && !s.queue.inCopy() && s.settleQueue() == nil {
+		s.lexical = false
 	}
-	return s.lexical || e.drifted()
+	return s.lexical || e.drifted.Load()
 }
 
 // followLexical notes statements that may change how texts are read.
@@ -110,10 +125,11 @@ func (s *session) followLexical(st *query.Statement) {
 	for _, c := range st.Settings {
 		switch c.Name {
 		case "standard_conforming_strings", "client_encoding", "names", "backslash_quote", "all":
-			s.lexical = true
+			s.lexical, s.lexicalMoved = true, true
 		}
 	}
-	if st.DiscardAll || st.MayChangeSettings && s.gate.Posture().Restricted {
+	back := st.Tx == query.TxRollback || st.Tx == query.TxRollbackTo
+	if st.DiscardAll || st.MayChangeSettings || back && s.lexicalMoved {
 		s.lexical = true
 	}
 }

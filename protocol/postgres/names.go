@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/access"
@@ -14,7 +15,11 @@ type prepared struct {
 	st     *query.Statement // nil: the empty query
 	types  []uint32         // declared parameter types
 	text   string           // as forwarded
-	opaque bool             // defined where the gateway could not see it
+	source string           // as the client wrote it
+	env    *query.Env       // that st was judged in
+	opaque bool             // perhaps defined where the gateway could not see it
+	// canonical is true if text is the deparse of what was judged.
+	canonical bool
 }
 
 // A portal is a bound statement, or a cursor that SQL declared.
@@ -23,7 +28,7 @@ type portal struct {
 	permit *pipeline.Permit // nil for a declared cursor: FETCH is asked about each time
 	cur    result           // over several Executes; readUpstream's
 	copy   *plan            // for COPY TO STDOUT under masks
-	ran    bool             // an Execute was forwarded; readClient's
+	ran    atomic.Bool      // an Execute was forwarded
 }
 
 func newPortal(def *prepared, p *pipeline.Permit, now time.Time) *portal {
@@ -58,6 +63,17 @@ type change struct {
 	all     bool
 }
 
+// nameLimit is how many bytes of a name the server looks at (NAMEDATALEN - 1).
+const nameLimit = 63
+
+// key is a name as the server compares it.
+func key(name string) string {
+	if len(name) > nameLimit {
+		return name[:nameLimit]
+	}
+	return name
+}
+
 // Names tracks what statement and portal names mean. The truth is upstream: a
 // Parse may fail or be skipped behind an earlier error, and then the name keeps
 // its old meaning. So a name has a confirmed meaning, changed only when the
@@ -88,6 +104,9 @@ func (n *names) add(cs ...change) {
 	if len(cs) == 0 {
 		return
 	}
+	for i := range cs {
+		cs[i].name = key(cs[i].name)
+	}
 	n.mu.Lock()
 	n.pending = append(n.pending, cs...)
 	n.mu.Unlock()
@@ -99,7 +118,7 @@ func (n *names) find(sp space, name string, ahead []change) *change {
 	for _, list := range [2][]change{ahead, n.pending} {
 		for i := len(list) - 1; i >= 0; i-- {
 			c := &list[i]
-			if c.space == sp && (c.all || c.name == name) {
+			if c.space == sp && (c.all || key(c.name) == name) {
 				return c
 			}
 		}
@@ -133,6 +152,7 @@ func (n *names) wait(sp space, name string, segment uint64, ahead []change, flus
 // statement returns what a statement name means to the message being read; nil
 // if it means nothing.
 func (n *names) statement(name string, segment uint64, ahead []change, flush func() error) (*prepared, error) {
+	name = key(name)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c, err := n.wait(statements, name, segment, ahead, flush)
@@ -147,6 +167,7 @@ func (n *names) statement(name string, segment uint64, ahead []change, flush fun
 
 // portal returns what a portal name means to the message being read.
 func (n *names) portal(name string, segment uint64, ahead []change, flush func() error) (*portal, error) {
+	name = key(name)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c, err := n.wait(portals, name, segment, ahead, flush)
@@ -159,14 +180,24 @@ func (n *names) portal(name string, segment uint64, ahead []change, flush func()
 	return n.portals[name], nil
 }
 
+// A fate is what became of a message.
+type fate uint8
+
+const (
+	confirmed      fate = iota
+	failedUpstream      // it ran, and an error ended it
+	skippedByError      // it did not run: an error came before it
+)
+
 // settle takes the pending changes of owner up to and including statement
 // index off the list and, if they were confirmed, makes them the meaning.
-func (n *names) settle(owner *entry, index int, confirmed bool) (dropped []*portal) {
+func (n *names) settle(owner *entry, index int, f fate) (dropped []*portal) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	i := 0
 	for i < len(n.pending) && n.pending[i].owner == owner && n.pending[i].index <= index {
-		if confirmed {
+		// What the server does before it can fail (index -1) has happened.
+		if f == confirmed || f == failedUpstream && n.pending[i].index < 0 {
 			dropped = n.apply(&n.pending[i], dropped)
 		} else if p := n.pending[i].portal; p != nil {
 			dropped = append(dropped, p)
@@ -260,7 +291,7 @@ func (n *names) close() (dropped []*portal) {
 // finishUnused reports portals that were bound and never executed.
 func finishUnused(dropped []*portal) {
 	for _, p := range dropped {
-		if p.permit != nil && !p.ran {
+		if p.permit != nil && !p.ran.Load() {
 			p.permit.Done(access.Outcome{NotRun: true})
 		}
 	}

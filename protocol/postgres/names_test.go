@@ -32,11 +32,14 @@ func (w *nameWorld) step() {
 	case op.what == 'S':
 		w.skipping = false
 	case w.skipping:
-		w.names.settle(op.entry, 0, false)
+		w.names.settle(op.entry, 0, skippedByError)
 		return
 	case op.fails:
 		w.skipping = true
-		w.names.settle(op.entry, 0, false)
+		if op.what == 'P' && op.name == "" {
+			delete(w.stmts, "") // Parse drops the unnamed statement first
+		}
+		w.names.settle(op.entry, 0, failedUpstream)
 		return
 	case op.what == 'P':
 		w.stmts[op.name] = op.def
@@ -47,7 +50,7 @@ func (w *nameWorld) step() {
 			w.t.Fatalf("decided about %q, and %q runs", text(op.def), text(got))
 		}
 	}
-	w.names.settle(op.entry, 0, true)
+	w.names.settle(op.entry, 0, confirmed)
 }
 
 func text(p *prepared) string {
@@ -79,6 +82,9 @@ func TestNamesMeanWhatRuns(t *testing.T) {
 			switch op.what {
 			case 'P':
 				op.def = &prepared{text: string(rune('A' + i))}
+				if op.name == "" {
+					w.names.add(change{segment: segment, owner: op.entry, index: -1, space: statements})
+				}
 				w.names.add(change{segment: segment, owner: op.entry, space: statements, name: op.name, stmt: op.def})
 			case 'C':
 				w.names.add(change{segment: segment, owner: op.entry, space: statements, name: op.name})
@@ -109,7 +115,7 @@ func TestEndOfTransactionDropsPortalsButNotCursors(t *testing.T) {
 	n := newNames()
 	e := &entry{}
 	n.add(change{owner: e, space: portals, name: "cursor", portal: &portal{def: &prepared{}}})
-	n.settle(e, 0, true)
+	n.settle(e, 0, confirmed)
 	if got, _ := n.portal("cursor", 0, nil, nil); got == nil {
 		t.Fatal("the cursor is not known")
 	}
@@ -123,7 +129,7 @@ func TestTaintMakesKnownStatementsOpaque(t *testing.T) {
 	n := newNames()
 	e := &entry{}
 	n.add(change{owner: e, space: statements, name: "p", stmt: &prepared{text: "select 1"}})
-	n.settle(e, 0, true)
+	n.settle(e, 0, confirmed)
 	n.taint()
 	if got, _ := n.statement("p", 0, nil, nil); got == nil || !got.opaque {
 		t.Errorf("after a DO block p is %+v", got)

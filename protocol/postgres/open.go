@@ -47,7 +47,7 @@ func (srv *Server) openFor(ctx context.Context, st *startup) (*session, error) {
 	s.gate = gs
 	s.info = SessionInfo{ID: gs.ID, Subject: gs.Subject(), Resource: target.Resource, Client: client, Opened: srv.Now()}
 	if err := s.connect(ctx, st); err != nil {
-		gs.Close(err.Error())
+		s.abandon(err)
 		return nil, err
 	}
 	return s, nil
@@ -64,8 +64,29 @@ func refusedOpen(err error) error {
 	return &startupError{Code: "28000", Message: "sluice: " + err.Error()}
 }
 
+// abandon gives back what a session that did not come about holds.
+func (s *session) abandon(why error) {
+	s.gate.Close(why.Error())
+	if s.cancel != nil {
+		s.cancel(why)
+	}
+	if s.unregister != nil {
+		s.unregister()
+	}
+	if s.up != nil {
+		s.up.Conn.Close()
+	}
+	if s.env != nil {
+		s.env.release()
+	}
+	if s.rec != nil {
+		s.rec.Close()
+	}
+}
+
 // connect dials the upstream and tells the client that it is ready.
 func (s *session) connect(ctx context.Context, st *startup) error {
+	s.parent = ctx
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.client = &clientWriter{conn: st.Conn, now: s.srv.Now}
 	s.queue, s.names = newQueue(), newNames()
@@ -94,7 +115,7 @@ func (s *session) connect(ctx context.Context, st *startup) error {
 	s.up = up
 	s.env = newEnvironment(s.loader(ctx), s.target.Resource.Database, s.target.User, params, up.Params)
 	s.in = wire.NewReader(s.conn, clientBuffer, st.Buffered)
-	s.in.Limit = wire.ClientLimit
+	s.in.Limit = s.srv.messageLimit
 	return s.welcome()
 }
 
@@ -143,10 +164,10 @@ func (s *session) startupSettings(ctx context.Context, st *startup) (map[string]
 	return params, nil
 }
 
-// welcome sends what a server sends once a session is open, with a cancel key
-// of the gateway's own.
+// welcome sends what a server sends once a session is open, with a cancel
+// secret of the gateway's own.
 func (s *session) welcome() error {
-	key, done := s.srv.cancels.register(s.minor, s.cancelled)
+	key, done := s.srv.cancels.register(s.up.PID, s.minor, s.cancelled)
 	s.unregister = done
 	var out []byte
 	for _, name := range slices.Sorted(maps.Keys(s.up.Params)) {
@@ -154,6 +175,16 @@ func (s *session) welcome() error {
 	}
 	out = wire.AppendBackendKey(out, key.PID, key.Secret)
 	return s.client.write(wire.AppendReady(out, 'I'), true)
+}
+
+// messageLimit is the longest body of a client's message: the server's own
+// limit, and a bound of the gateway's for what is held in memory as a whole.
+func (srv *Server) messageLimit(typ byte) int {
+	limit := wire.ClientLimit(typ)
+	if typ != 'd' {
+		limit = min(limit, srv.Limits.Message)
+	}
+	return limit
 }
 
 // overdue says why a session must end, if it must.

@@ -20,6 +20,7 @@ const (
 	kindClose
 	kindSync
 	kindFunction
+	kindCopyEnd // CopyDone or CopyFail: a mark, no answer comes
 )
 
 // An entry is one forwarded message whose answer has not come yet. Fields are
@@ -32,6 +33,7 @@ type entry struct {
 	portal  *portal            // Bind, Execute, and the gateway's own Describe
 	deny    *refusal           // the message was replaced by one that fails; the error becomes this
 	hidden  bool               // the gateway's own message: the answer is not for the client
+	piped   bool               // hidden: sent inside the client's pipeline
 	finding *finding           // hidden: where the answer goes
 	last    *finding           // hidden: settled with this entry
 	begun   chan struct{}      // closed once a COPY FROM STDIN has begun or cannot
@@ -79,6 +81,8 @@ type queue struct {
 	// skipping is true behind an error of the extended protocol while no Sync
 	// has been pushed: the upstream ignores what comes.
 	skipping bool
+	// copying is true while the upstream reads COPY data: it ignores Sync.
+	copying bool
 }
 
 type pushed uint8
@@ -86,6 +90,7 @@ type pushed uint8
 const (
 	pushQueued  pushed = iota
 	pushSkipped        // the upstream will ignore the message; no answer will come
+	pushIgnored        // a Sync inside COPY data: drop it
 	pushClosed         // the session has ended
 )
 
@@ -115,10 +120,16 @@ func (q *queue) push(e *entry) pushed {
 	if q.closed {
 		return pushClosed
 	}
-	if q.skipping && e.kind != kindSync {
+	switch {
+	case e.kind == kindCopyEnd:
+		q.copying = false
+	case q.copying && e.kind == kindSync:
+		return pushIgnored
+	case q.skipping && e.kind != kindSync:
 		return pushSkipped
+	default:
+		q.skipping = false
 	}
-	q.skipping = false
 	if q.n == len(q.ring) {
 		bigger := make([]*entry, 2*len(q.ring))
 		for i := range q.n {
@@ -139,9 +150,7 @@ func (q *queue) skip() []*entry {
 	var skipped []*entry
 	for q.n > 0 && q.ring[q.first].kind != kindSync {
 		skipped = append(skipped, q.ring[q.first])
-		q.ring[q.first] = nil
-		q.first = (q.first + 1) % len(q.ring)
-		q.n--
+		q.shift()
 	}
 	q.skipping = q.n == 0
 	q.room.Broadcast()
@@ -160,18 +169,66 @@ func (q *queue) stop() {
 func (q *queue) head() *entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for q.n > 0 && q.ring[q.first].kind == kindCopyEnd {
+		q.shift()
+	}
 	if q.n == 0 {
 		return nil
 	}
 	return q.ring[q.first]
 }
 
-// pop removes the head.
-func (q *queue) pop() {
+// beginCopy is called when the upstream begins to read COPY data. It removes
+// and returns the Syncs that it will ignore: those before the data's end.
+func (q *queue) beginCopy() (ignored []*entry) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.copying = true
+	kept := 1 // the head is the COPY itself
+	for i := 1; i < q.n; i++ {
+		e := q.ring[(q.first+i)%len(q.ring)]
+		if e.kind == kindCopyEnd {
+			q.copying = false
+		}
+		if e.kind == kindSync && q.copying {
+			ignored = append(ignored, e)
+			continue
+		}
+		q.ring[(q.first+kept)%len(q.ring)] = e
+		kept++
+	}
+	for i := kept; i < q.n; i++ {
+		q.ring[(q.first+i)%len(q.ring)] = nil
+	}
+	q.n = min(q.n, kept)
+	return ignored
+}
+
+// endCopy is called when the upstream reads messages again.
+func (q *queue) endCopy() {
+	q.mu.Lock()
+	q.copying = false
+	q.mu.Unlock()
+}
+
+// inCopy reports whether the upstream reads COPY data.
+func (q *queue) inCopy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.copying
+}
+
+// shift removes the head. mu is held.
+func (q *queue) shift() {
 	q.ring[q.first] = nil
 	q.first = (q.first + 1) % len(q.ring)
 	q.n--
+}
+
+// pop removes the head.
+func (q *queue) pop() {
+	q.mu.Lock()
+	q.shift()
 	if q.n == maxInFlight-1 || q.n == 0 {
 		q.room.Broadcast()
 	}

@@ -11,6 +11,9 @@ const redactedLiteral = "'[redacted]'"
 // maxRedacted bounds the texts that a session remembers redacted.
 const maxRedacted = 1024
 
+// maxRedactedText is the longest text, in bytes, worth remembering.
+const maxRedactedText = 4 << 10
+
 // redact keeps the values of masked columns out of the record: where a mask
 // applies to an action, its literals and bound values are not stored. The
 // digest stays over the real ones.
@@ -45,7 +48,7 @@ func (s *session) withoutLiterals(a *access.Action, columns []access.ColumnID) s
 	}
 	st := query.Statement{Action: *a}
 	shown := cutSpans(a.Text, st.LiteralSpans(columns))
-	if a.Origin != nil {
+	if a.Origin != nil && len(a.Text) <= maxRedactedText {
 		if len(s.redacted) >= maxRedacted {
 			clear(s.redacted)
 		}

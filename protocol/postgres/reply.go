@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -19,6 +20,8 @@ type replies struct {
 
 	skip int // bytes of a long message that are still to pass
 
+	top *entry // the head of the queue, as long as it is that
+
 	held   []held // outcomes of the segment so far: an error may undo them
 	failed bool   // an error came in this segment
 	tx     bool   // a transaction block was open when the segment began
@@ -33,6 +36,15 @@ type held struct {
 // maxHeld bounds the outcomes that wait; beyond it the oldest are reported as
 // they are.
 const maxHeld = 1 << 14
+
+// head returns the entry that the next answer belongs to. Only readUpstream
+// pops, so it stays the head until then.
+func (r *replies) head(q *queue) *entry {
+	if r.top == nil {
+		r.top = q.head()
+	}
+	return r.top
+}
 
 // finish reports what is still held when the session ends.
 func (r *replies) finish() {
@@ -94,7 +106,11 @@ func (s *session) walk() (whole bool, err error) {
 			}
 			continue
 		}
-		if err := s.reply(typ, r.rd.Take(size)); err != nil {
+		msg := r.rd.Take(size)
+		if err := s.reply(typ, msg); err != nil {
+			if r.mark < r.rd.Pos() {
+				s.drop(msg) // what was not approved of must not leave with the rest
+			}
 			return true, err
 		}
 	}
@@ -102,7 +118,7 @@ func (s *session) walk() (whole bool, err error) {
 
 // passLong begins to pass a row that does not fit the buffer.
 func (s *session) passLong(typ byte, size int) error {
-	e := s.queue.head()
+	e := s.replies.head(s.queue)
 	if err := s.answerable(e); err != nil {
 		return err
 	}
@@ -116,12 +132,8 @@ func (s *session) passable(typ byte) bool {
 	if typ != 'D' && typ != 'd' {
 		return false
 	}
-	e := s.queue.head()
-	if e == nil || e.hidden {
-		return false
-	}
-	p := s.planOf(e)
-	return p == nil
+	e := s.replies.head(s.queue)
+	return e != nil && !e.hidden && e.deny == nil && answers(e.kind, typ) && s.planOf(e) == nil && !s.planless(e)
 }
 
 // emit writes what this chunk amounts to.
@@ -164,13 +176,16 @@ func (s *session) reply(typ byte, msg []byte) error {
 	case 'N':
 		return s.notice(msg)
 	case 'A':
-		return nil
+		return s.notification(msg)
 	case 'S':
 		return s.parameter(msg)
 	}
-	e := s.queue.head()
+	e := s.replies.head(s.queue)
 	if e == nil {
 		return s.unasked(typ, msg)
+	}
+	if !answers(e.kind, typ) {
+		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q out of turn", typ)}
 	}
 	if err := s.answerable(e); err != nil {
 		return err
@@ -238,8 +253,63 @@ func (s *session) unasked(typ byte, msg []byte) error {
 	return nil
 }
 
+// answers reports whether a message can belong to the answer of an entry. What
+// does not fit must end the session: rows of an unexpected result would pass
+// without a plan.
+func answers(k kind, typ byte) bool {
+	switch typ {
+	case 'E':
+		return true
+	case 'Z':
+		return k == kindQuery || k == kindSync || k == kindFunction
+	case 'D', 'd', 'c', 'C', 'I', 'G', 'H', 'W':
+		return k == kindQuery || k == kindExecute
+	case 's':
+		return k == kindExecute
+	case 'T':
+		return k == kindQuery || k == kindDescribe
+	case 't', 'n':
+		return k == kindDescribe
+	case '1':
+		return k == kindParse
+	case '2':
+		return k == kindBind
+	case '3':
+		return k == kindClose
+	case 'V':
+		return k == kindFunction
+	}
+	return false
+}
+
+// planless reports whether rows come for which no action was decided while a
+// mask could apply.
+func (s *session) planless(e *entry) bool {
+	return e.run != nil && e.run.permit() == nil && s.masked()
+}
+
+// notification handles NotificationResponse: while a mask applies, a payload
+// could carry a value that somebody's trigger put there.
+func (s *session) notification(msg []byte) error {
+	if !s.masked() {
+		return nil
+	}
+	body := msg[wire.HeaderLen:]
+	if len(body) < 5 {
+		return s.malformed(wire.ErrMalformed)
+	}
+	end := bytes.IndexByte(body[4:], 0)
+	if end < 0 {
+		return s.malformed(wire.ErrMalformed)
+	}
+	out, at := wire.Begin(nil, 'A')
+	out = append(out, body[:4+end+1]...)
+	s.replace(msg, wire.End(append(out, 0), at))
+	return nil
+}
+
 func (s *session) notice(msg []byte) error {
-	if e := s.queue.head(); e != nil && e.hidden {
+	if e := s.replies.head(s.queue); e != nil && e.hidden {
 		s.drop(msg)
 		return nil
 	}
@@ -268,7 +338,7 @@ func (s *session) malformed(err error) error {
 
 // confirm handles ParseComplete, BindComplete and CloseComplete.
 func (s *session) confirm(e *entry) {
-	finishUnused(s.names.settle(e, 0, true))
+	finishUnused(s.names.settle(e, 0, confirmed))
 	if e.kind == kindParse {
 		s.settleParse(e, access.Outcome{})
 	}
@@ -283,6 +353,7 @@ func (s *session) settleParse(e *entry, o access.Outcome) {
 }
 
 func (s *session) pop(e *entry) {
+	s.replies.top = nil
 	s.queue.pop()
 	e.release()
 }
@@ -314,6 +385,9 @@ func (s *session) planOf(e *entry) *plan {
 
 // row handles DataRow and CopyData.
 func (s *session) row(e *entry, typ byte, msg []byte) error {
+	if s.planless(e) {
+		return &fatal{code: "XX000", message: "sluice: the upstream sent a result that nobody asked for"}
+	}
 	s.count(e, typ, len(msg))
 	p := s.planOf(e)
 	if p == nil {
@@ -338,7 +412,7 @@ func (s *session) completeQuery(e *entry, typ byte, msg []byte) error {
 	s.limitNotice(&run.cur, msg)
 	if typ == 'C' {
 		s.finishStatement(run.statement(), run.permit(), &run.cur, msg)
-		finishUnused(s.names.settle(e, run.index, true))
+		finishUnused(s.names.settle(e, run.index, confirmed))
 	}
 	run.next(s)
 	return nil
@@ -353,14 +427,14 @@ func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
 	}
 	s.limitNotice(&po.cur, msg)
 	s.finishStatement(po.def.st, po.permit, &po.cur, msg)
-	finishUnused(s.names.settle(e, 0, true))
+	finishUnused(s.names.settle(e, 0, confirmed))
 	s.pop(e)
 	return nil
 }
 
 // finishStatement holds a statement's outcome until its segment ends.
 func (s *session) finishStatement(st *query.Statement, p *pipeline.Permit, cur *result, msg []byte) {
-	s.copying.Store(false)
+	s.queue.endCopy()
 	o := cur.outcome(s.srv.Now())
 	if msg[0] == 'C' {
 		tag := msg[wire.HeaderLen : len(msg)-1]
@@ -378,20 +452,10 @@ func (s *session) finishStatement(st *query.Statement, p *pipeline.Permit, cur *
 		if st.Tx == query.TxCommit || st.Tx == query.TxPrepare {
 			s.replies.release(false)
 		}
-		if opaqueCode(st) {
+		if st.Action.Confidence != access.Exact {
 			s.names.taint()
 		}
 	}
-}
-
-// opaqueCode reports whether a statement ran code that may have used PREPARE or
-// DEALLOCATE behind the gateway's back.
-func opaqueCode(st *query.Statement) bool {
-	switch st.Action.Verb {
-	case access.VerbDo, access.VerbCall, access.VerbUnknown:
-		return true
-	}
-	return st.Action.Confidence == access.Opaque
 }
 
 func (s *session) holdOutcome(h held) {
@@ -433,7 +497,7 @@ func (s *session) endSegment(e *entry, status byte) {
 			p.Done(access.Outcome{Rows: 1, Duration: s.srv.Now().Sub(e.sent).Microseconds()})
 		}
 	}
-	finishUnused(s.names.settle(e, 1<<30, false))
+	finishUnused(s.names.settle(e, 1<<30, failedUpstream))
 	// Outside a transaction block an error has rolled back the whole segment.
 	r.release(r.failed && status == 'I' && !r.tx)
 	r.failed, r.tx = false, status != 'I'
@@ -445,21 +509,21 @@ func (s *session) endSegment(e *entry, status byte) {
 		s.env.loader.Invalidate()
 	}
 	s.status.Store(uint32(status))
-	s.copying.Store(false)
+	s.queue.endCopy()
 }
 
 // failure handles ErrorResponse. In the extended protocol the upstream then
 // skips everything up to the next Sync.
 func (s *session) failure(e *entry, msg []byte) error {
 	s.replies.failed = true
-	s.copying.Store(false)
+	s.queue.endCopy()
 	se, err := wire.ParseError(msg[wire.HeaderLen:])
 	if err != nil {
 		return s.malformed(err)
 	}
 	text, shown := s.errorText(e, msg, se)
 	switch {
-	case e.deny != nil:
+	case e.deny != nil && se.Severity == "ERROR":
 		s.replace(msg, wire.AppendReport(nil, 'E', e.deny.report))
 	case shown != nil:
 		s.replace(msg, shown)
@@ -522,7 +586,7 @@ func (s *session) settleFailed(e *entry, text string) {
 			p.Done(access.Outcome{Error: text})
 		}
 	}
-	finishUnused(s.names.settle(e, 1<<30, false))
+	finishUnused(s.names.settle(e, 1<<30, failedUpstream))
 }
 
 // skipped settles an entry that the upstream skips behind an error.
@@ -532,7 +596,7 @@ func (s *session) skipped(e *entry) {
 			p.Done(access.Outcome{NotRun: true, Error: "skipped behind an error"})
 		}
 	}
-	finishUnused(s.names.settle(e, 1<<30, false))
+	finishUnused(s.names.settle(e, 1<<30, skippedByError))
 	e.begin()
 	if e.finding != nil {
 		e.finding.failed = true
@@ -543,12 +607,14 @@ func (s *session) skipped(e *entry) {
 // copyBegins handles CopyInResponse, CopyOutResponse and CopyBothResponse.
 func (s *session) copyBegins(e *entry, typ byte) {
 	if typ != 'H' {
-		s.copying.Store(true)
+		for _, ignored := range s.queue.beginCopy() {
+			ignored.release()
+		}
 	}
 	e.begin()
 	if e.run != nil {
 		e.run.copyPlan()
-	} else if e.portal != nil {
+	} else if e.portal != nil && e.portal.copy != nil {
 		e.portal.cur.plan = e.portal.copy
 	}
 }
@@ -557,9 +623,10 @@ func (s *session) copyBegins(e *entry, typ byte) {
 func (s *session) hiddenReply(e *entry, typ byte, msg []byte) error {
 	switch typ {
 	case 'E':
-		// An error of the gateway's own query would fail the client's
-		// transaction: it must not happen, and if it does the client hears it.
-		if e.kind == kindDescribe || s.replies.tx {
+		// An error that ends the session, or that fails what the client itself
+		// began, is the client's to hear.
+		se, err := wire.ParseError(msg[wire.HeaderLen:])
+		if err != nil || se.Severity != "ERROR" || e.kind == kindDescribe || e.piped || s.replies.tx {
 			s.failure(e, msg)
 			return nil
 		}

@@ -122,6 +122,9 @@ func (s *session) described(e *entry, msg []byte) error {
 		s.pop(e)
 		return nil
 	}
+	if s.planless(e) {
+		return &fatal{code: "XX000", message: "sluice: the upstream sent a result that nobody asked for"}
+	}
 	if e.run == nil || e.run.permit() == nil || !s.mustPlan(e.run.permit()) {
 		return nil
 	}

@@ -55,6 +55,7 @@ type Limits struct {
 	Connections     int           // in all; 10,000
 	PerAddress      int           // before authentication, for one address; 100
 	PerSubject      int           // sessions of one subject; 200
+	Message         int           // bytes of one message other than COPY data; 64 MiB
 	CatalogInterval time.Duration // between polls of a database's catalog; 60 s
 }
 
@@ -62,6 +63,7 @@ func (l *Limits) defaults() {
 	l.Handshake = orDefault(l.Handshake, 30*time.Second)
 	l.Stalled = orDefault(l.Stalled, 5*time.Minute)
 	l.CatalogInterval = orDefault(l.CatalogInterval, time.Minute)
+	l.Message = orDefault(l.Message, 64<<20)
 	l.Connections = orDefault(l.Connections, 10_000)
 	l.PerAddress = orDefault(l.PerAddress, 100)
 	l.PerSubject = orDefault(l.PerSubject, 200)

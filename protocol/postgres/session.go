@@ -34,7 +34,8 @@ type session struct {
 	target protocol.Target
 	minor  uint16
 
-	ctx    context.Context // ends with the session
+	parent context.Context // ends with the gateway
+	ctx    context.Context // ends with the session, its cause says why
 	cancel context.CancelCauseFunc
 
 	client *clientWriter
@@ -52,7 +53,6 @@ type session struct {
 
 	replication bool          // set at start: texts may be replication commands
 	status      atomic.Uint32 // of the last ReadyForQuery: I, T or E
-	copying     atomic.Bool   // the upstream reads COPY data
 	active      atomic.Int64  // unix nanoseconds of the last message either way
 	waiting     waiter
 	watch       *watch // readClient's: reading ahead while an action waits
@@ -61,12 +61,14 @@ type session struct {
 	unregister  func() // forgets the cancel key
 
 	// readClient's.
-	piping    bool               // extended messages were forwarded since the last Sync
-	lexical   bool               // a change of how texts are read is in flight
-	refreshed time.Time          // last wait for a fresh catalog
-	parsed    *entry             // a Parse whose record will be that of its Bind
-	syntax    *query.SyntaxError // of the text being judged
-	redacted  map[*access.Origin]string
+	piping       bool               // extended messages were forwarded since the last Sync
+	lexical      bool               // a change of how texts are read may be in flight
+	lexicalMoved bool               // there was one in this session
+	pushed       pushed             // what became of the last entry
+	refreshed    time.Time          // last wait for a fresh catalog
+	parsed       *entry             // a Parse whose record will be that of its Bind
+	syntax       *query.SyntaxError // of the text being judged
+	redacted     map[*access.Origin]string
 
 	// readUpstream's.
 	replies replies
@@ -81,7 +83,7 @@ func (s *session) serve() error {
 	s.srv.mu.Lock()
 	s.srv.sessions[s] = struct{}{}
 	s.srv.mu.Unlock()
-	stop := context.AfterFunc(s.ctx, func() {
+	stop := context.AfterFunc(s.parent, func() {
 		s.end(&fatal{code: "57P01", message: "sluice: terminating connection: the gateway is shutting down"})
 	})
 	defer stop()
@@ -99,13 +101,11 @@ func (s *session) serve() error {
 	} else {
 		s.end(err)
 	}
-	back := <-errs
+	<-errs
 	s.end(err)
-	s.finish(firstCause(err, back))
-	if err == nil || errors.Is(err, net.ErrClosed) {
-		return back
-	}
-	return err
+	cause := context.Cause(s.ctx)
+	s.finish(cause)
+	return cause
 }
 
 func closeWrite(c net.Conn) {
@@ -130,11 +130,14 @@ func (s *session) end(err error) {
 		err = io.EOF
 	}
 	s.cancel(err)
+	if context.Cause(s.ctx) != err {
+		return // ended before, for another reason
+	}
 	var f *fatal
 	if errors.As(err, &f) {
 		s.client.last(f.report())
 	}
-	s.conn.SetReadDeadline(past)
+	s.conn.SetDeadline(past) // whoever reads or writes lets go
 	s.up.Conn.Close()
 	s.names.stop()
 	s.queue.stop()
@@ -171,13 +174,6 @@ func reason(err error) string {
 		return "client closed"
 	}
 	return err.Error()
-}
-
-func firstCause(a, b error) error {
-	if a != nil && !errors.Is(a, net.ErrClosed) && !errors.Is(a, errEnded) {
-		return a
-	}
-	return b
 }
 
 var errEnded = errors.New("session ended")

@@ -178,7 +178,7 @@ func (p *startupPeer) last(t *testing.T) *startup {
 
 func (p *startupPeer) session(st *startup) {
 	cancelled := make(chan struct{}, 1)
-	key, done := p.cancels.register(st.Minor, func(context.Context) { cancelled <- struct{}{} })
+	key, done := p.cancels.register(4711, st.Minor, func(context.Context) { cancelled <- struct{}{} })
 	defer done()
 	be := pgproto3.NewBackend(&prefixedConn{Conn: st.Conn, prefix: st.Buffered}, st.Conn)
 	be.Send(&pgproto3.ParameterStatus{Name: "server_version", Value: "15.0"})
