@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -147,6 +148,26 @@ func DecodeFrame(b []byte) (Frame, error) {
 		Chain: Hash(raw[offChain:]),
 		raw:   raw,
 	}, nil
+}
+
+// NextFrame finds the next whole frame behind off, for those who stand before
+// damage; -1: there is none.
+func NextFrame(data []byte, off int) int {
+	magic := binary.LittleEndian.AppendUint32(nil, frameMagic)
+	for off++; off < len(data); off++ {
+		at := bytes.Index(data[off:], magic)
+		if at < 0 {
+			return -1
+		}
+		off += at
+		if off%FrameAlign != 0 {
+			continue
+		}
+		if _, err := DecodeFrame(data[off:]); err == nil {
+			return off
+		}
+	}
+	return -1
 }
 
 func notFrame(head []byte) error {

@@ -85,7 +85,7 @@ func (v *verification) walk(data []byte, last bool) {
 			off += f.Size()
 			continue
 		}
-		next := nextFrame(data, off)
+		next := NextFrame(data, off)
 		if next < 0 {
 			v.unread = int64(len(data) - off)
 			if errors.Is(err, ErrEnd) || isZero(data[off:]) {
@@ -97,16 +97,6 @@ func (v *verification) walk(data []byte, last bool) {
 		v.damaged(data[off:next], int64(off), data[next:])
 		off = next
 	}
-}
-
-// nextFrame finds the next whole frame behind off; -1: there is none.
-func nextFrame(data []byte, off int) int {
-	for off += FrameAlign; off < len(data); off += FrameAlign {
-		if _, err := DecodeFrame(data[off:]); err == nil {
-			return off
-		}
-	}
-	return -1
 }
 
 func isZero(b []byte) bool {

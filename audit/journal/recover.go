@@ -121,7 +121,7 @@ func (r *recovered) scan(data []byte, name string) error {
 // proves that this one was complete once.
 func (r *recovered) judge(data []byte, name string) error {
 	missing := r.tail.seq + 1
-	for off := r.tail.off; off < int64(len(data)); off += audit.FrameAlign {
+	for off := audit.NextFrame(data, int(r.tail.off)); off >= 0; off = audit.NextFrame(data, off) {
 		f, err := audit.DecodeFrame(data[off:])
 		if err == nil && f.Seq > missing && f.Seq-uint64(f.Back) > missing {
 			return &DamageError{name, r.tail.off, missing, fmt.Sprintf("it is damaged, but record %d behind it is whole", f.Seq)}
