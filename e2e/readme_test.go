@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,9 +145,14 @@ func newShell(t *testing.T, s *stage.Stage) *shell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("bash", "--norc")
-	cmd.Dir = house.root
-	cmd.Env = append(pgserver.CleanEnv(), "PATH="+path(), "HOME="+t.TempDir(), "LC_ALL=C", "PGTZ=UTC", "PGHOST="+host, "PGPORT="+port,
+	// Line by line: psql keeps its output back when it writes to a pipe.
+	cmd := exec.Command("stdbuf", "-oL", "bash", "--norc")
+	cmd.Dir = t.TempDir() // with a bin, as the project has; what a session writes is gone after it
+	if err := os.Symlink(house.bin, filepath.Join(cmd.Dir, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env = append(pgserver.CleanEnv(), "PATH="+path(), "HOME="+t.TempDir(), "LC_ALL=C", "PGTZ=UTC", "PGHOST="+host, "PGPORT="+port, "PGPASSWORD=demo",
 		"SLUICE_GATEWAY=http://"+s.Web, "PSQLRC="+os.DevNull, "PAGER=cat")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -170,6 +176,7 @@ func newShell(t *testing.T, s *stage.Stage) *shell {
 	}()
 	t.Cleanup(func() {
 		in.Close()
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // the shell and what it started, if it waits for something
 		for range sh.lines {
 		}
 		cmd.Wait()
@@ -224,6 +231,7 @@ func matches(want, got []string) bool {
 var varying = []*regexp.Regexp{
 	regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`),
 	regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z)?`),
+	regexp.MustCompile(`\breq-[a-z0-9]+`),
 	regexp.MustCompile(`127\.0\.0\.1:\d+`),
 	regexp.MustCompile(`\d+(\.\d+)?(µs|ms| us)\b`),
 }
