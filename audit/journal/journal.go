@@ -72,14 +72,16 @@ type Journal struct {
 	err     error // what poisoned the journal
 	chain   audit.Hash
 
-	tail tail // the writer's alone
+	tail  tail // the writer's alone
+	crowd int  // the writer's: how many are expected to wait for the next write
 }
 
 // A batch is what one write makes durable.
 type batch struct {
-	data []byte
-	last uint64        // sequence number of its last record
-	done chan struct{} // closed when it is durable, or the journal failed
+	data  []byte
+	last  uint64        // sequence number of its last record
+	eager int           // appends that somebody waits for
+	done  chan struct{} // closed when it is durable, or the journal failed
 }
 
 // Open opens or creates the journal in opts.Dir.
@@ -180,6 +182,9 @@ func (j *Journal) append(frames []byte, eager bool) (access.Mark, error) {
 		j.pending.last = j.next
 		j.next++
 		at += audit.Size(f)
+	}
+	if eager {
+		j.pending.eager++
 	}
 	j.schedule(eager || len(j.pending.data) > urgentPending)
 	return access.Mark(j.pending.last), nil

@@ -2,7 +2,10 @@
 
 package journal
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // openSync opens a segment so that every write is durable when it returns.
 func openSync(path string) (file, error) {
@@ -29,3 +32,7 @@ func openFill(path string) (*os.File, error) {
 }
 
 func aligned(n int) ([]byte, func(), error) { return make([]byte, n), func() {}, nil }
+
+func finePauses() func() { return func() {} }
+
+func pause(d time.Duration) { time.Sleep(d) }
