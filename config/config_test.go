@@ -358,7 +358,7 @@ func FuzzLoad(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "file") || strings.Contains(text, "cert") || strings.Contains(text, "ca:") || strings.Contains(text, "CA") {
-			t.Skip() // would open whatever the fuzzer names
+			return // would open whatever the fuzzer names
 		}
 		path := filepath.Join(dir, "f.yaml")
 		write(t, path, text)

@@ -194,7 +194,7 @@ func TestFindAnywhere(t *testing.T) {
 			text.WriteString(part + rapid.SampledFrom([]string{"\n\n", " ; ", "\t|\t", "\"\""}).Draw(t, "between"))
 		}
 		if strings.Count(text.String(), "BEGIN") > 0 { // a key that is cut off runs on
-			t.Skip()
+			return
 		}
 		if got := d.Find([]byte(text.String()), nil); !slices.Equal(got, want) {
 			t.Fatalf("%q:\n got %v\nwant %v", text.String(), got, want)

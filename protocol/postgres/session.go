@@ -35,6 +35,8 @@ type session struct {
 	minor  uint16
 
 	parent context.Context // ends with the gateway
+	ending sync.Once
+	cause  error           // why the session ended; set by ending
 	ctx    context.Context // ends with the session, its cause says why
 	cancel context.CancelCauseFunc
 
@@ -103,9 +105,8 @@ func (s *session) serve() error {
 	}
 	<-errs
 	s.end(err)
-	cause := context.Cause(s.ctx)
-	s.finish(cause)
-	return cause
+	s.finish(s.cause)
+	return s.cause
 }
 
 func closeWrite(c net.Conn) {
@@ -129,10 +130,12 @@ func (s *session) end(err error) {
 	if err == nil {
 		err = io.EOF
 	}
+	s.ending.Do(func() { s.close(err) })
+}
+
+func (s *session) close(err error) {
+	s.cause = err
 	s.cancel(err)
-	if context.Cause(s.ctx) != err {
-		return // ended before, for another reason
-	}
 	var f *fatal
 	if errors.As(err, &f) {
 		s.client.last(f.report())
