@@ -169,13 +169,18 @@ func (q *queue) stop() {
 func (q *queue) head() *entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.n > 0 && q.ring[q.first].kind == kindCopyEnd {
-		q.shift()
-	}
+	q.pass()
 	if q.n == 0 {
 		return nil
 	}
 	return q.ring[q.first]
+}
+
+// pass removes marks that no answer comes for. mu is held.
+func (q *queue) pass() {
+	for q.n > 0 && q.ring[q.first].kind == kindCopyEnd {
+		q.shift()
+	}
 }
 
 // beginCopy is called when the upstream begins to read COPY data. It removes
@@ -229,6 +234,7 @@ func (q *queue) shift() {
 func (q *queue) pop() {
 	q.mu.Lock()
 	q.shift()
+	q.pass()
 	if q.n == maxInFlight-1 || q.n == 0 {
 		q.room.Broadcast()
 	}
@@ -239,7 +245,7 @@ func (q *queue) pop() {
 func (q *queue) drain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.n > 0 && !q.closed {
+	for q.pass(); q.n > 0 && !q.closed; q.pass() {
 		q.room.Wait()
 	}
 }
@@ -248,6 +254,7 @@ func (q *queue) drain() {
 func (q *queue) idle() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.pass()
 	return q.n == 0
 }
 

@@ -219,6 +219,20 @@ func TestCopyInExtended(t *testing.T) {
 	}
 }
 
+// A COPY that fails at once leaves its client sending data to nobody.
+func TestCopyDataBehindAnError(t *testing.T) {
+	w := newRelayWorld(t)
+	k := w.talk()
+	k.send(&pgproto3.Query{String: "copyy t from stdin"}, &pgproto3.CopyData{Data: []byte("1\n")}, &pgproto3.CopyDone{})
+	if got := k.until(1); got != "E42601 ZI" {
+		t.Fatal(got)
+	}
+	k.send(&pgproto3.Query{String: "select 1"})
+	if got := k.until(1); got != "T D(1) C(SELECT 1) ZI" {
+		t.Fatal(got)
+	}
+}
+
 func TestCancelReachesTheUpstream(t *testing.T) {
 	w := newRelayWorld(t)
 	c := w.connect()
