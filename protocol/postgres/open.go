@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"sluice/access"
@@ -167,7 +169,7 @@ func (s *session) startupSettings(ctx context.Context, st *startup) (map[string]
 // welcome sends what a server sends once a session is open, with a cancel
 // secret of the gateway's own.
 func (s *session) welcome() error {
-	key, done := s.srv.cancels.register(s.up.PID, s.minor, s.cancelled)
+	key, done := s.srv.cancels.register(s.up.PID, s.keyMinor(), s.cancelled)
 	s.unregister = done
 	var out []byte
 	for _, name := range slices.Sorted(maps.Keys(s.up.Params)) {
@@ -175,6 +177,17 @@ func (s *session) welcome() error {
 	}
 	out = wire.AppendBackendKey(out, key.PID, key.Secret)
 	return s.client.write(wire.AppendReady(out, 'I'), true)
+}
+
+// keyMinor is the protocol version that the cancel key is made for: that of the
+// client, but long keys only where the upstream's own would be (PostgreSQL 18),
+// since clients infer the length from the server's version.
+func (s *session) keyMinor() uint16 {
+	major, _, _ := strings.Cut(s.up.Params["server_version"], ".")
+	if n, err := strconv.Atoi(major); err != nil || n < 18 {
+		return 0
+	}
+	return s.minor
 }
 
 // messageLimit is the longest body of a client's message: the server's own
