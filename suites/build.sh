@@ -36,10 +36,14 @@ fetch() {
 	} >&2
 }
 
-source_folder() { find "$cache" -maxdepth 1 -type d -name 'postgresql-15-15.*' | sort -V | tail -n 1; }
+source_folder() { find "$cache/" -maxdepth 1 -type d -name 'postgresql-15-15.*' | sort -V | tail -n 1; }
 
 [ -n "$(source_folder)" ] || (fetch)
 src=$(source_folder)
+[ -n "$src" ] || {
+	echo "build.sh: no sources of PostgreSQL 15 in $cache" >&2
+	exit 1
+}
 cd "$src"
 if [ ! -f .sluice-built ]; then
 	{

@@ -139,6 +139,7 @@ func (g *gateway) serve(r *runner, bin, upstream string) (addr string, err error
 	g.cmd = exec.Command(bin, "serve", "-c", config)
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	g.cmd.Env = append(pgserver.CleanEnv(), "SUITES_PASSWORD="+r.server.Password, "SUITES_UPSTREAM="+r.server.Password)
+	g.cmd.SysProcAttr = attributes()
 	if err := g.cmd.Start(); err != nil {
 		return "", err
 	}

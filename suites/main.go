@@ -18,14 +18,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -60,9 +63,10 @@ func (r result) total() int { return r.passed + len(r.failures) }
 
 // runner holds what all suites need.
 type runner struct {
-	root    string // of the project
-	sources string // PostgreSQL's source folder, built
-	work    string // temporary
+	ctx     context.Context // ends at Ctrl+C and SIGTERM: suites stop, and everything is taken down in order
+	root    string          // of the project
+	sources string          // PostgreSQL's source folder, built
+	work    string          // temporary
 	server  *backend
 }
 
@@ -74,7 +78,9 @@ func main() {
 	password := flag.String("password", "", "with -addr")
 	keep := flag.Bool("keep", false, "keep the temporary folder")
 	flag.Parse()
-	ok, err := run(pick(*only), *via, *addr, target{user: *user, password: *password}, *keep)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ok, err := run(ctx, pick(*only), *via, *addr, target{user: *user, password: *password}, *keep)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
 	}
@@ -97,8 +103,8 @@ func pick(names string) []suite {
 	return picked
 }
 
-func run(picked []suite, via, addr string, given target, keep bool) (ok bool, err error) {
-	r, err := prepare()
+func run(ctx context.Context, picked []suite, via, addr string, given target, keep bool) (ok bool, err error) {
+	r, err := prepare(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -117,12 +123,12 @@ func run(picked []suite, via, addr string, given target, keep bool) (ok bool, er
 }
 
 // prepare builds the tools and makes the work folder.
-func prepare() (*runner, error) {
+func prepare(ctx context.Context) (*runner, error) {
 	root, err := projectRoot()
 	if err != nil {
 		return nil, err
 	}
-	build := exec.Command(filepath.Join(root, "suites", "build.sh"))
+	build := exec.CommandContext(ctx, filepath.Join(root, "suites", "build.sh"))
 	build.Stderr = os.Stderr
 	out, err := build.Output()
 	if err != nil {
@@ -133,7 +139,7 @@ func prepare() (*runner, error) {
 		return nil, err
 	}
 	// The server's account reads its inputs and writes results in here.
-	return &runner{root: root, sources: strings.TrimSpace(string(out)), work: work}, os.Chmod(work, 0o755)
+	return &runner{ctx: ctx, root: root, sources: strings.TrimSpace(string(out)), work: work}, os.Chmod(work, 0o755)
 }
 
 func projectRoot() (string, error) {
@@ -191,6 +197,9 @@ func (r *runner) one(s suite, path string, t target) (ok bool, err error) {
 	}
 	start := time.Now()
 	res, err := s.run(r, t, dir)
+	if r.ctx.Err() != nil {
+		return false, errors.New("interrupted")
+	}
 	if err != nil {
 		return false, err
 	}

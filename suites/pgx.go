@@ -27,7 +27,7 @@ func (r *runner) pgx(t target, dir string) (result, error) {
 	if err := t.sql("pgx_test", string(setup)); err != nil {
 		return result{}, err
 	}
-	return pgxTest(t, dir)
+	return r.pgxTest(t, dir)
 }
 
 // pgxSources puts a writable copy of the module into dir.
@@ -41,9 +41,9 @@ func (r *runner) pgxSources(dir string) error {
 	return copyTree(strings.TrimSpace(string(out)), dir, false)
 }
 
-func pgxTest(t target, dir string) (result, error) {
+func (r *runner) pgxTest(t target, dir string) (result, error) {
 	dsn := fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=pgx_test", t.host, t.port, t.user, t.password)
-	cmd := exec.Command("go", "test", "-count=1", "-timeout", "500s", "-json", "./...")
+	cmd := exec.CommandContext(r.ctx, "go", "test", "-count=1", "-timeout", "500s", "-json", "./...")
 	cmd.Dir = dir
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "PG") }),
 		"PGX_TEST_DATABASE="+dsn+" sslmode=disable", "PGX_TEST_TCP_CONN_STRING="+dsn+" sslmode=disable",

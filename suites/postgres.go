@@ -27,7 +27,7 @@ func (r *runner) regress(t target, dir string) (result, error) {
 	if err := worldWritable(filepath.Join(dir, "results")); err != nil {
 		return result{}, err
 	}
-	return pgRegress(t.env(), dir, "pg_regress", "--dlpath="+dir, "--schedule="+dir+"/parallel_schedule", "--max-concurrent-tests=20")
+	return r.pgRegress(t.env(), dir, "pg_regress", "--dlpath="+dir, "--schedule="+dir+"/parallel_schedule", "--max-concurrent-tests=20")
 }
 
 // isolation runs the concurrency tests, several sessions each.
@@ -37,11 +37,11 @@ func (r *runner) isolation(t target, dir string) (result, error) {
 	}
 	// isolationtester asks the server who blocks whom by backend pid. TLS only
 	// slows it down.
-	return pgRegress(t.env("PGSSLMODE=disable"), dir, "pg_isolation_regress", "--schedule="+dir+"/isolation_schedule")
+	return r.pgRegress(t.env("PGSSLMODE=disable"), dir, "pg_isolation_regress", "--schedule="+dir+"/isolation_schedule")
 }
 
 // pgRegress runs pg_regress or its relative on the tests in dir.
-func pgRegress(env []string, dir, program string, args ...string) (result, error) {
+func (r *runner) pgRegress(env []string, dir, program string, args ...string) (result, error) {
 	args = append([]string{"--inputdir=" + dir, "--outputdir=" + dir, "--bindir=" + filepath.Dir(pgserver.Program("psql"))}, args...)
 	for _, e := range env {
 		for variable, option := range map[string]string{"PGHOST=": "--host=", "PGPORT=": "--port=", "PGUSER=": "--user="} {
@@ -50,7 +50,7 @@ func pgRegress(env []string, dir, program string, args ...string) (result, error
 			}
 		}
 	}
-	cmd := exec.Command(filepath.Join(dir, program), args...)
+	cmd := exec.CommandContext(r.ctx, filepath.Join(dir, program), args...)
 	cmd.Dir, cmd.Env = dir, env
 	out, err := cmd.CombinedOutput()
 	if werr := os.WriteFile(filepath.Join(dir, "log"), out, 0o644); werr != nil {
@@ -97,7 +97,7 @@ func (r *runner) pipeline(t target, dir string) (result, error) {
 	}
 	res := result{where: dir}
 	for _, name := range strings.Fields(string(names)) {
-		res.note(name, pipelineTest(src, dir, env, name))
+		res.note(name, r.pipelineTest(src, dir, env, name))
 		if expected, err := os.ReadFile(filepath.Join(src, "traces", name+".trace")); err == nil {
 			res.note(name+" trace", sameTrace(expected, filepath.Join(dir, name+".trace")))
 		}
@@ -113,8 +113,8 @@ func (r *result) note(name string, err error) {
 	r.failures = append(r.failures, fmt.Sprintf("%s: %v", name, err))
 }
 
-func pipelineTest(src, dir string, env []string, name string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+func (r *runner) pipelineTest(src, dir string, env []string, name string) error {
+	ctx, cancel := context.WithTimeout(r.ctx, testTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(src, "libpq_pipeline"), "-r", "700", "-t", filepath.Join(dir, name+".trace"), name)
 	cmd.Env = env
