@@ -25,6 +25,7 @@ type prepared struct {
 // A portal is a bound statement, or a cursor that SQL declared.
 type portal struct {
 	def    *prepared
+	judged *query.Statement // what the permit is for: behind EXECUTE and FETCH, the statement that they run
 	permit *pipeline.Permit // nil for a declared cursor: FETCH is asked about each time
 	cur    result           // over several Executes; readUpstream's
 	copy   *plan            // for COPY TO STDOUT under masks
@@ -32,7 +33,7 @@ type portal struct {
 }
 
 func newPortal(def *prepared, p *pipeline.Permit, now time.Time) *portal {
-	po := &portal{def: def, permit: p}
+	po := &portal{def: def, judged: def.st, permit: p}
 	po.cur.began = now
 	if len(p.Decision.Obligations) > 0 {
 		po.cur.limits = p.Limits()
@@ -89,12 +90,31 @@ type names struct {
 	settled sync.Cond
 	stmts   map[string]*prepared
 	portals map[string]*portal
-	pending []change
+	pending []change // in the order forwarded
+	base    []change // the array behind pending, from its beginning
+	// waiting counts the pending changes of each name, so that a long pipeline
+	// is not searched for a name that is not in it.
+	waiting map[nameKey]int
 	closed  bool
 }
 
+// A nameKey is a name in its space; of a change to all names, the empty one
+// with all set.
+type nameKey struct {
+	space space
+	all   bool
+	name  string
+}
+
+func (c *change) key() nameKey {
+	if c.all {
+		return nameKey{space: c.space, all: true}
+	}
+	return nameKey{space: c.space, name: c.name}
+}
+
 func newNames() *names {
-	n := &names{stmts: map[string]*prepared{}, portals: map[string]*portal{}}
+	n := &names{stmts: map[string]*prepared{}, portals: map[string]*portal{}, waiting: map[nameKey]int{}}
 	n.settled.L = &n.mu
 	return n
 }
@@ -108,14 +128,27 @@ func (n *names) add(cs ...change) {
 		cs[i].name = key(cs[i].name)
 	}
 	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.pending) == 0 {
+		n.pending = n.base[:0]
+	}
 	n.pending = append(n.pending, cs...)
-	n.mu.Unlock()
+	if len(n.pending) == len(cs) {
+		n.base = n.pending
+	}
+	for i := range cs {
+		n.waiting[cs[i].key()]++
+	}
 }
 
 // find returns the pending change that decides about name, searching ahead
 // (not yet forwarded) before pending, newest first.
 func (n *names) find(sp space, name string, ahead []change) *change {
-	for _, list := range [2][]change{ahead, n.pending} {
+	lists := [2][]change{ahead, n.pending}
+	if n.waiting[nameKey{space: sp, name: name}]+n.waiting[nameKey{space: sp, all: true}] == 0 {
+		lists[1] = nil
+	}
+	for _, list := range lists {
 		for i := len(list) - 1; i >= 0; i-- {
 			c := &list[i]
 			if c.space == sp && (c.all || key(c.name) == name) {
@@ -202,13 +235,23 @@ func (n *names) settle(owner *entry, index int, f fate) (dropped []*portal) {
 		} else if p := n.pending[i].portal; p != nil {
 			dropped = append(dropped, p)
 		}
+		n.forget(&n.pending[i])
 		i++
 	}
 	if i > 0 {
-		n.pending = append(n.pending[:0], n.pending[i:]...)
+		n.pending = n.pending[i:]
 		n.settled.Broadcast()
 	}
 	return dropped
+}
+
+// forget takes a settled change out of the count.
+func (n *names) forget(c *change) {
+	k := c.key()
+	if n.waiting[k]--; n.waiting[k] == 0 {
+		delete(n.waiting, k)
+	}
+	*c = change{} // the array outlives it
 }
 
 func (n *names) apply(c *change, dropped []*portal) []*portal {
