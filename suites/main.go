@@ -63,11 +63,12 @@ func (r result) total() int { return r.passed + len(r.failures) }
 
 // runner holds what all suites need.
 type runner struct {
-	ctx     context.Context // ends at Ctrl+C and SIGTERM: suites stop, and everything is taken down in order
-	root    string          // of the project
-	sources string          // PostgreSQL's source folder, built
-	work    string          // temporary
-	server  *backend
+	ctx      context.Context // ends at Ctrl+C and SIGTERM: suites stop, and everything is taken down in order
+	root     string          // of the project
+	sources  string          // PostgreSQL's source folder, built
+	work     string          // temporary
+	matching string          // of pgx: which tests; empty: all
+	server   *backend
 }
 
 func main() {
@@ -76,11 +77,12 @@ func main() {
 	addr := flag.String("addr", "", "run against this host:port instead of own servers; needs -user and -password of a superuser")
 	user := flag.String("user", "postgres", "with -addr")
 	password := flag.String("password", "", "with -addr")
+	matching := flag.String("run", "", "with pgx: only the tests that match")
 	keep := flag.Bool("keep", false, "keep the temporary folder")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ok, err := run(ctx, pick(*only), *via, *addr, target{user: *user, password: *password}, *keep)
+	ok, err := run(ctx, pick(*only), *via, *addr, target{user: *user, password: *password}, *keep, *matching)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
 	}
@@ -103,11 +105,12 @@ func pick(names string) []suite {
 	return picked
 }
 
-func run(ctx context.Context, picked []suite, via, addr string, given target, keep bool) (ok bool, err error) {
+func run(ctx context.Context, picked []suite, via, addr string, given target, keep bool, matching string) (ok bool, err error) {
 	r, err := prepare(ctx)
 	if err != nil {
 		return false, err
 	}
+	r.matching = matching
 	if !keep {
 		defer os.RemoveAll(r.work)
 	}

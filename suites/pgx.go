@@ -43,7 +43,7 @@ func (r *runner) pgxSources(dir string) error {
 
 func (r *runner) pgxTest(t target, dir string) (result, error) {
 	dsn := fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=pgx_test", t.host, t.port, t.user, t.password)
-	cmd := exec.CommandContext(r.ctx, "go", "test", "-count=1", "-timeout", "500s", "-json", "./...")
+	cmd := exec.CommandContext(r.ctx, "go", "test", "-count=1", "-timeout", "500s", "-run", r.matching, "-json", "./...")
 	cmd.Dir = dir
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "PG") }),
 		"PGX_TEST_DATABASE="+dsn+" sslmode=disable", "PGX_TEST_TCP_CONN_STRING="+dsn+" sslmode=disable",
