@@ -399,3 +399,30 @@ func TestUnknownResourceAndEmptyPosture(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// Whatever a session waits for, it ends when its upstream does, when it is
+// killed and when the gateway stops.
+func TestWaitingSessionsEnd(t *testing.T) {
+	for name, end := range map[string]func(*relayWorld){
+		"upstream": func(w *relayWorld) {
+			w.pg.Exec(t, w.db, "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()")
+		},
+		"killed": func(w *relayWorld) {
+			for _, s := range w.srv.Sessions() {
+				w.srv.Kill(s.ID)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRelayWorld(t)
+			k := w.talk()
+			// The second query waits for the first: it may be read differently then.
+			k.send(&pgproto3.Query{String: "set client_encoding = 'UTF8'; select pg_sleep(600)"}, &pgproto3.Query{String: "select 1"})
+			eventually(t, func() bool {
+				return strings.Contains(w.pg.Exec(t, w.db, "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()"), "1")
+			})
+			end(w)
+			eventually(t, func() bool { return len(w.srv.Sessions()) == 0 })
+		})
+	}
+}
