@@ -35,7 +35,7 @@ func Queries() []Query {
  c.relrowsecurity
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanRelation},
-		{"columns", `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull
+		{"columns", `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, a.attgenerated <> ''
  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanColumn},
@@ -139,7 +139,7 @@ func scanRelation(rows *Rows, values [][]byte) error {
 
 func scanColumn(rows *Rows, values [][]byte) error {
 	r := row{values: values}
-	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.flag()})
+	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.flag(), r.flag()})
 	return r.done()
 }
 

@@ -38,6 +38,7 @@ type ColumnRow struct {
 	Name     string
 	Type     uint32 // type OID
 	NotNull  bool
+	Computed bool // GENERATED ALWAYS AS ... STORED
 }
 
 // An InheritRow says that Child inherits from, or is a partition of, Parent.

@@ -46,6 +46,8 @@ type Column struct {
 	Name    string
 	Type    uint32
 	NotNull bool
+	// Computed columns are GENERATED ALWAYS AS ... STORED: COPY leaves them out.
+	Computed bool
 }
 
 // IsView reports whether the relation shows others through a query.
@@ -122,7 +124,7 @@ func (s *Snapshot) addColumns(rows []ColumnRow) {
 		if r := s.byOID[rows[start].Relation]; r != nil {
 			r.Columns = make([]Column, 0, end-start)
 			for _, c := range rows[start:end] {
-				r.Columns = append(r.Columns, Column{c.Num, c.Name, c.Type, c.NotNull})
+				r.Columns = append(r.Columns, Column{c.Num, c.Name, c.Type, c.NotNull, c.Computed})
 			}
 		}
 		start = end

@@ -141,6 +141,8 @@ var analyzeCases = []struct{ sql, want string }{
 	{`alter table orders add column x int default f(1)`, `alter partial | public.orders w (?); function public.f `},
 	{`alter table orders rename to o2`, `alter exact | public.orders w (?)`},
 	{`drop table orders, finance.invoices`, `drop exact | public.orders w (?); finance.invoices w (?)`},
+	{`alter schema finance rename to f`, `alter exact | finance.invoices w (?); schema finance w`},
+	{`alter role bob rename to bo`, `alter exact | role bob w`},
 	{`drop schema finance cascade`, `drop partial | finance.invoices w (?); schema finance w`},
 	{`drop function f(int)`, `drop exact | function f w`},
 	{`truncate orders`, `truncate exact | public.orders w (?)`},

@@ -119,6 +119,7 @@ func (a *analysis) alters(n *pgquery.Node) bool {
 		a.alterTable(v.AlterTableStmt)
 	case *pgquery.Node_RenameStmt:
 		a.moved(v.RenameStmt.RenameType, v.RenameStmt.Relation, v.RenameStmt.Object)
+		a.renamed(v.RenameStmt)
 	case *pgquery.Node_AlterOwnerStmt:
 		a.moved(v.AlterOwnerStmt.ObjectType, v.AlterOwnerStmt.Relation, v.AlterOwnerStmt.Object)
 		a.role(v.AlterOwnerStmt.Newowner)
@@ -172,6 +173,20 @@ func (a *analysis) moved(t pgquery.ObjectType, rv *pgquery.RangeVar, object *pgq
 		return
 	}
 	a.concerns(access.VerbAlter, t, object)
+}
+
+// renamed handles objects that RENAME names by a bare string. Everything in a
+// renamed schema is named otherwise from then on.
+func (a *analysis) renamed(s *pgquery.RenameStmt) {
+	switch s.RenameType {
+	case pgquery.ObjectType_OBJECT_SCHEMA:
+		a.named(access.KindSchema, s.Subname)
+		a.schemaRelations(s.Subname)
+	case pgquery.ObjectType_OBJECT_ROLE:
+		a.named(access.KindRole, s.Subname)
+	case pgquery.ObjectType_OBJECT_DATABASE:
+		a.named(access.KindDatabase, s.Subname)
+	}
 }
 
 func (a *analysis) altersMore(n *pgquery.Node) bool {

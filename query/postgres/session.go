@@ -39,7 +39,11 @@ func (a *analysis) session(n *pgquery.Node) bool {
 	case *pgquery.Node_VariableShowStmt:
 		a.effect(access.VerbShow)
 		a.object(access.Object{Kind: access.KindSetting, Name: settingName(v.VariableShowStmt.Name), Read: true})
-		a.answers(v.VariableShowStmt.Name)
+		if v.VariableShowStmt.Name == "all" {
+			a.answers("name", "setting", "description")
+		} else {
+			a.answers(v.VariableShowStmt.Name)
+		}
 	case *pgquery.Node_ConstraintsSetStmt:
 		a.effect(access.VerbSet)
 	case *pgquery.Node_ListenStmt:

@@ -111,6 +111,7 @@ type Prepare struct {
 type Execute struct {
 	Name string
 	Args []ConstArg
+	Into bool // CREATE TABLE ... AS EXECUTE: the result fills a table
 }
 
 // A ConstArg is one argument of EXECUTE.

@@ -82,7 +82,9 @@ func TestDetails(t *testing.T) {
 			return s.Execute.Name == "p" && slices.Equal(s.Execute.Args, []ConstArg{{"1", false, true}, {"x", false, true}, {"", true, true}, {}})
 		}},
 		{`explain execute p`, func(s *Statement) bool { return s.Execute != nil && s.Action.Verb == access.VerbExecute }},
-		{`create table x as execute p`, func(s *Statement) bool { return s.Execute != nil && s.Action.Verb == access.VerbExecute }},
+		{`create table x as execute p`, func(s *Statement) bool {
+			return s.Execute != nil && s.Execute.Into && s.Action.Verb == access.VerbCreate
+		}},
 		{`deallocate p`, func(s *Statement) bool { return *s.Deallocate == Deallocate{"p", false} }},
 		{`deallocate all`, func(s *Statement) bool { return s.Deallocate.All }},
 		{`declare c no scroll cursor with hold for select 1`, func(s *Statement) bool {
@@ -241,7 +243,7 @@ func TestOutputs(t *testing.T) {
 		`select coalesce(c.ssn, o.note) from customers c, orders o`:                                 `coalesce=ssn+note`,
 		`delete from orders where id = 1 returning note`:                                            `note=note!`,
 		`explain select ssn from customers`:                                                         `QUERY PLAN=`,
-		`show all`:                                                                                  `all=`,
+		`show all`:                                                                                  `name= setting= description=`,
 	} {
 		st := analyze(t, env, sql)
 		var got []string

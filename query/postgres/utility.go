@@ -143,8 +143,10 @@ func (a *analysis) readsQuery(n *pgquery.Node) {
 	case *pgquery.Node_SelectStmt:
 		a.nested(&scope{}, v.SelectStmt, access.UseFlow)
 	case *pgquery.Node_ExecuteStmt:
+		verb := a.verb
 		a.execute(v.ExecuteStmt)
-		a.st.ReturnsRows = false
+		a.verb = verb // what it runs, the session adds
+		a.st.Execute.Into, a.st.ReturnsRows = true, false
 	default:
 		a.opaque("a query of a kind that is not known")
 	}
