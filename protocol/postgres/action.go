@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sluice/access"
@@ -54,7 +55,7 @@ func unknownNames(b *query.Batch) bool {
 	for _, st := range b.Statements {
 		for i := range st.Action.Objects {
 			o := &st.Action.Objects[i]
-			if o.Kind == access.KindTable && o.OID == 0 && !o.System && o.Read {
+			if o.Kind == access.KindTable && o.OID == 0 && !o.System && (o.Read || st.Action.Confidence != access.Exact) {
 				return true
 			}
 		}
@@ -189,7 +190,25 @@ func (d *describer) executed(st *query.Statement, a access.Action) (access.Actio
 	if def == nil || def.st == nil || d.s.distrusted(def) || d.s.mustBeCanonical(def) {
 		return unknownCode(a, fmt.Sprintf("prepared statement %q is not known to the gateway", st.Execute.Name)), st, nil
 	}
-	return behind(a, def.st, constants(st.Execute.Args)), def.st, nil
+	a = behind(a, def.st, constants(st.Execute.Args))
+	if st.Execute.Into {
+		keep(&a)
+	}
+	return a, def.st, nil
+}
+
+// keep turns what an action would show into what it stores: CREATE TABLE ... AS
+// EXECUTE gives the client nothing to mask.
+func keep(a *access.Action) {
+	for i := range a.Objects {
+		cols := slices.Clone(a.Objects[i].Columns)
+		for j := range cols {
+			if cols[j].Use&access.UseOutput != 0 {
+				cols[j].Use = cols[j].Use&^access.UseOutput | access.UseFlow
+			}
+		}
+		a.Objects[i].Columns = cols
+	}
 }
 
 // behind combines a statement with the one that it runs: the more

@@ -470,6 +470,7 @@ func (s *session) bind(msg []byte) error {
 		return s.refuseBind(e, refused)
 	}
 	po := newPortal(def, permits[0], s.srv.Now())
+	po.judged = d.judged[len(d.judged)-1]
 	if err := s.copyPortal(po); err != nil {
 		po.permit.Done(access.Outcome{NotRun: true, Error: err.Error()})
 		return s.refuseBind(e, notCanonical(permits[0].ID(), err))

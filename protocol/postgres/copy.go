@@ -171,6 +171,9 @@ func (s *session) relationColumns(c *query.Copy) []access.Column {
 	}
 	if len(c.Columns) == 0 {
 		for _, col := range rel.Columns {
+			if col.Computed {
+				continue // as the server does
+			}
 			add(col.Name, col.Num, col.Type)
 		}
 		return cols

@@ -172,10 +172,10 @@ func patience(value string) time.Duration {
 }
 
 // freshCatalog waits for a catalog that holds what was committed until now,
-// at most once a second.
+// at most once a second if this session itself changed nothing.
 func (s *session) freshCatalog() bool {
 	now := s.srv.Now()
-	if s.env.loader == nil || now.Sub(s.refreshed) < time.Second {
+	if s.env.loader == nil || !s.stale.Swap(false) && now.Sub(s.refreshed) < time.Second {
 		return false
 	}
 	s.refreshed = now

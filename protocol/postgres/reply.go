@@ -426,7 +426,7 @@ func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
 		return nil
 	}
 	s.limitNotice(&po.cur, msg)
-	s.finishStatement(po.def.st, po.permit, &po.cur, msg)
+	s.finishStatement(po.judged, po.permit, &po.cur, msg)
 	finishUnused(s.names.settle(e, 0, confirmed))
 	s.pop(e)
 	return nil
@@ -506,6 +506,7 @@ func (s *session) endSegment(e *entry, status byte) {
 	}
 	if s.ddl && status == 'I' {
 		s.ddl = false
+		s.stale.Store(true)
 		s.env.loader.Invalidate()
 	}
 	s.status.Store(uint32(status))

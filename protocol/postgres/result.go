@@ -135,7 +135,7 @@ func (s *session) described(e *entry, msg []byte) error {
 
 // planPortal makes the plan of a portal from the gateway's own Describe.
 func (s *session) planPortal(po *portal, msg []byte) error {
-	p, err := s.makePlan(po.permit, po.def.st, msg)
+	p, err := s.makePlan(po.permit, po.judged, msg)
 	po.cur.plan = p
 	return err
 }
@@ -155,8 +155,12 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 	cols := make([]access.Column, len(fields))
 	lineage := lineageOf(st, len(fields))
 	snap := s.snapshot()
+	whole, traced := wholeLineage(&p.Request.Action)
 	for i, f := range fields {
 		cols[i] = column(snap, f, lineage, i)
+		if !cols[i].Traced && f.Table == 0 && traced {
+			cols[i].Origins, cols[i].Traced = whole, true
+		}
 	}
 	pl, err := s.planColumns(p, cols)
 	if err != nil || pl == nil {
@@ -232,6 +236,24 @@ func lineageOf(st *query.Statement, n int) []access.Column {
 	return nil
 }
 
+// wholeLineage is what any column of an action's result can show, for columns
+// that cannot be told apart: those of functions in FROM, of joins that merge, of
+// recursion. It is complete where everything that the action touches is known.
+func wholeLineage(a *access.Action) (origins []access.ColumnID, complete bool) {
+	complete = a.Confidence == access.Exact
+	for i := range a.Objects {
+		o := &a.Objects[i]
+		if o.Kind != access.KindTable || o.System {
+			continue
+		}
+		complete = complete && o.ColumnsKnown && o.Schema != "pg_temp"
+		for _, c := range o.Columns {
+			origins = append(origins, access.ColumnID{Schema: o.Schema, Table: o.Name, Column: c.Name})
+		}
+	}
+	return origins, complete
+}
+
 // column combines what the server says of a column with what the text says.
 // The two must not contradict each other: the union of their origins counts,
 // and a column is traced only if one of them traces it completely.
@@ -248,11 +270,29 @@ func column(snap *catalog.Snapshot, f wire.Field, lineage []access.Column, i int
 	case snap == nil:
 		c.Traced = false
 	default:
-		origins, complete := snap.Origins(f.Table, f.Attribute)
+		origins, complete := originsOf(snap, f)
 		c.Origins = append(c.Origins, origins...)
 		c.Traced = complete && (lineage == nil || c.Traced || len(lineage[i].Origins) == 0)
 	}
 	return c
+}
+
+// originsOf is what a column shows by what the server says of it. Attribute 0 is
+// the whole row.
+func originsOf(snap *catalog.Snapshot, f wire.Field) (origins []access.ColumnID, complete bool) {
+	if f.Attribute != 0 {
+		return snap.Origins(f.Table, f.Attribute)
+	}
+	rel := snap.Relation(f.Table)
+	if rel == nil {
+		return nil, false
+	}
+	complete = true
+	for _, c := range rel.Columns {
+		more, ok := snap.Origins(f.Table, c.Num)
+		origins, complete = append(origins, more...), complete && ok
+	}
+	return origins, complete
 }
 
 func (s *session) snapshot() *catalog.Snapshot {
@@ -388,30 +428,50 @@ func scrub(se wire.ServerError, statement string) string {
 
 // scrubbed rebuilds an ErrorResponse or NoticeResponse without anything that
 // can carry a value: the message becomes a template, and DETAIL, HINT, CONTEXT
-// and the internal query go. Severity, SQLSTATE, position and the names of
-// objects stay.
+// and the internal query go. Severity, SQLSTATE and position stay, and the names
+// of objects where the server itself put them in.
 func scrubbed(msg []byte, statement string, canonical bool) []byte {
 	out, at := wire.Begin(nil, msg[0])
-	var code string
+	var code, file string
 	wire.EachField(msg[wire.HeaderLen:], func(typ byte, v []byte) {
-		if typ == 'C' {
+		switch typ {
+		case 'C':
 			code = string(v)
+		case 'F':
+			file = string(v)
 		}
 	})
 	wire.EachField(msg[wire.HeaderLen:], func(typ byte, v []byte) {
 		switch typ {
-		case 'D', 'H', 'W', 'q', 'p', 'F', 'L', 'R':
-			return
+		case 'S', 'V', 'C':
+		case 'M':
+			v = []byte(mask.Scrub(code, string(v), statement))
 		case 'P':
 			if canonical {
 				return
 			}
-		case 'M':
-			v = []byte(mask.Scrub(code, string(v), statement))
+		case 's', 't', 'c', 'd', 'n':
+			if !namesObjects(file) {
+				return
+			}
+		default:
+			return
 		}
 		out = wire.AppendString(append(out, typ), string(v))
 	})
 	return wire.End(append(out, 0), at)
+}
+
+// namesObjects reports whether an error from this file of the server's source
+// names objects. RAISE fills the same fields with whatever it is given, and
+// cannot choose the file.
+func namesObjects(file string) bool {
+	switch file {
+	case "nbtinsert.c", "execMain.c", "execIndexing.c", "execPartition.c", "ri_triggers.c", "domains.c",
+		"tablecmds.c", "typecmds.c", "index.c", "tuplesort.c", "tuplesortvariants.c":
+		return true
+	}
+	return false
 }
 
 // withoutPosition rebuilds an error whose position counts characters of

@@ -78,6 +78,7 @@ type session struct {
 	scratch []byte // for a masked row
 
 	maskedNow atomic.Bool // some mask could apply
+	stale     atomic.Bool // the catalog has changed since the last wait for a fresh one
 }
 
 // serve runs the session to its end.
