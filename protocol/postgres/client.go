@@ -243,8 +243,15 @@ func (s *session) query(body []byte) error {
 // the upstream skips it: then only a Sync does.
 func (s *session) settlePiping() {
 	if s.pushed == pushQueued {
-		s.piping = false
+		s.endPiping()
 	}
+}
+
+// endPiping notes the end of a pipeline, and so of its implicit transaction: if
+// that fails, or the setting was local to it, a search_path set in it is gone.
+func (s *session) endPiping() {
+	s.piping = false
+	s.env.unsure = s.env.unsure || s.env.moved
 }
 
 func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits []*pipeline.Permit) error {
@@ -657,7 +664,7 @@ func (s *session) sync(msg []byte) error {
 		return nil // inside COPY data the server would ignore it too
 	}
 	s.segment++
-	s.piping = false
+	s.endPiping()
 	s.out = append(s.out, msg...)
 	return nil
 }

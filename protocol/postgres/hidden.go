@@ -57,7 +57,7 @@ func (s *session) settleEnv() error {
 	}
 	s.env.set(splitPath(f.row[0]), f.row[1])
 	s.env.unsure = false
-	s.env.moved = s.env.moved && byte(s.status.Load()) != 'I'
+	s.env.moved = s.env.moved && (s.piping || byte(s.status.Load()) != 'I')
 	return nil
 }
 
