@@ -116,8 +116,7 @@ func TestMaskedSessions(t *testing.T) {
 func TestMaskedCopy(t *testing.T) {
 	m := newMaskedWorld(t)
 	u, direct := m.user(t), m.direct(t)
-	const one = "1\tAnn\tBern\tfirst\tn***@secret.example\t****1202\t0\t0\t00000000-0000-0000-0000-000000000000\t\"[redacted]\"\t\\\\x\t1961-01-01\t\\N\t\\N\t"
-	for _, c := range []struct{ sql, want string }{
+	for _, c := range []struct{ sql, want string }{ // *: anything that tells no secret
 		{"copy (select * from v_clear order by id) to stdout", "1\tAnn\tBern\n2\tBen\tRome\n3\tCid\tRome\n"},
 		{"copy orders (id, note) to stdout", "10\tgift\n11\tplain\n12\t\\N\n"},
 		{"copy (select id, email from customers order by id) to stdout", "1\tn***@secret.example\n2\tn***@secret.example\n3\t\\N\n"},
@@ -143,9 +142,6 @@ func TestMaskedCopy(t *testing.T) {
 		if c.want != "*" && (err != nil || out.String() != c.want) {
 			t.Errorf("%s\n  got  %q, %v\n  want %q", c.sql, &out, err, c.want)
 		}
-		if c.want == "*" {
-			t.Logf("%s\n  %.300q, %v", c.sql, &out, err)
-		}
 		if err == nil {
 			direct.run(simple, "begin")
 			direct.conn.CopyTo(context.Background(), &plain, c.sql)
@@ -158,7 +154,6 @@ func TestMaskedCopy(t *testing.T) {
 		u.raw(false, c.sql)
 		m.clean(t, u.ear.take())
 	}
-	_ = one
 }
 
 // Statements described once and executed often, portals with row limits, and
@@ -245,7 +240,7 @@ func TestMaskedStartup(t *testing.T) {
 	}
 	u := m.user(t)
 	for _, data := range []string{"5\tx\n5\ty\n", "7\tbad\n", "q\tx\n", "8\n"} {
-		if _, err := u.conn.CopyFrom(context.Background(), strings.NewReader(data), "copy alarms from stdin"); err == nil && data[0] != '6' {
+		if _, err := u.conn.CopyFrom(context.Background(), strings.NewReader(data), "copy alarms from stdin"); err == nil {
 			t.Errorf("%q went in", data)
 		}
 		m.clean(t, u.ear.take())

@@ -407,7 +407,8 @@ func (u *user) until(n int) string {
 	}
 }
 
+// isRefusal reports whether an answer ends in the gateway's refusal.
 func isRefusal(got string) bool {
-	at := strings.LastIndex(got, "; ")
-	return strings.HasPrefix(got[max(0, at):], "42501 sluice: ") || strings.HasPrefix(got, "42501 sluice: ") || strings.Contains(got, "; 42501 sluice: ")
+	at := strings.LastIndex("; "+got, "; 42501 sluice: ")
+	return at >= 0 && !strings.Contains(got[at:], "|")
 }

@@ -19,6 +19,9 @@ const maxRedactedText = 4 << 10
 // digest stays over the real ones.
 func (s *session) redact(a *access.Action, d *access.Decision) {
 	columns := maskedColumns(d)
+	if d.Effect != access.Allow && len(columns) == 0 && s.gate.Posture().Masked {
+		columns = s.wouldMask(a)
+	}
 	if len(columns) == 0 {
 		return
 	}
@@ -31,6 +34,39 @@ func (s *session) redact(a *access.Action, d *access.Decision) {
 	}
 	// What is stored of the action is no longer what its origin says.
 	a.Origin = nil
+}
+
+// wouldMask returns what would be masked in a denied action: a denial carries no
+// obligations, but what was typed about a masked column is no less secret.
+func (s *session) wouldMask(a *access.Action) (columns []access.ColumnID) {
+	var cols []access.Column
+	known := a.Confidence == access.Exact
+	for i := range a.Objects {
+		o := &a.Objects[i]
+		if o.Kind != access.KindTable || o.System {
+			continue
+		}
+		known = known && o.ColumnsKnown
+		for _, c := range o.Columns {
+			id := access.ColumnID{Schema: o.Schema, Table: o.Name, Column: c.Name}
+			cols = append(cols, access.Column{Origins: []access.ColumnID{id}, Traced: true})
+		}
+	}
+	if !known {
+		cols = append(cols, access.Column{})
+	}
+	r := access.Request{Subject: s.gate.Subject(), Resource: s.target.Resource, Action: *a,
+		Context: access.Context{Time: s.srv.Now(), Client: s.info.Client}}
+	masks, err := s.srv.Gate.Decider.Result(r, access.Decision{Effect: access.Allow}, cols)
+	if err != nil {
+		return []access.ColumnID{{}}
+	}
+	for _, m := range masks {
+		if m.With != "" && len(m.Detect) == 0 {
+			columns = append(columns, m.Column)
+		}
+	}
+	return columns
 }
 
 func maskedColumns(d *access.Decision) (columns []access.ColumnID) {
