@@ -3,7 +3,8 @@ package access
 import "fmt"
 
 // A Verb says, across protocols, what an [Action] does. The set is closed:
-// what is not listed is [VerbUnknown], which no wildcard allows.
+// what is not listed is [VerbUnknown], which a rule that names verbs allows only
+// by that name.
 type Verb uint8
 
 // The verbs, grouped by the [Class] that follows from them. Where one command

@@ -104,7 +104,7 @@ func (c *compiler) names(who string, ts texts, least, most int) []namePattern {
 func (c *compiler) verbs(who string, spec *matchSpec, m *match) {
 	classes := parsed(c, who, "access", spec.Access, access.ParseClass, []string{"session", "read", "write", "admin"})
 	named := c.oneOf(who, "verb", spec.Verbs, append(verbNames(), "*"))
-	m.hasVerbs = len(spec.Access) > 0 || len(spec.Verbs) > 0
+	m.hasVerbs = len(spec.Verbs) > 0 || len(spec.Access) > 0 && !allClasses(classes)
 	if len(spec.Verbs) > 0 {
 		m.verbsText = "verbs: " + list(named)
 	}
@@ -124,6 +124,12 @@ func (c *compiler) verbs(who string, spec *matchSpec, m *match) {
 	if m.verbs == (verbSet{}) && len(classes) == len(spec.Access) && len(named) > 0 && verbsKnown(named) {
 		c.fail(spec.Pos, "%s: no verb is in both verbs and access", who)
 	}
+}
+
+// allClasses reports whether nothing is left out: whatever a statement that
+// nobody understands does, it is one of these. (Who has an allow has session.)
+func allClasses(classes []access.Class) bool {
+	return slices.Contains(classes, access.ClassRead) && slices.Contains(classes, access.ClassWrite) && slices.Contains(classes, access.ClassAdmin)
 }
 
 func verbsKnown(names []string) bool {

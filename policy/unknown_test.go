@@ -83,7 +83,8 @@ func TestConditionsOnObjects(t *testing.T) {
 		{"not: own group", `not: {groups: [engineering]}`, ask(access.VerbSelect), false, false},
 
 		{"unknown verb by verbs", `verbs: [drop]`, ask(access.VerbUnknown), true, false},
-		{"unknown verb by access", `access: [read, write, admin, session]`, ask(access.VerbUnknown), true, false},
+		{"unknown verb by every access", `access: [read, write, admin]`, ask(access.VerbUnknown), true, true},
+		{"unknown verb by some access", `access: [read, write]`, ask(access.VerbUnknown), true, false},
 		{"unknown verb by star", `verbs: ["*"]`, ask(access.VerbUnknown), true, false},
 		{"unknown verb by no word", `groups: [engineering]`, ask(access.VerbUnknown), true, true},
 		{"unknown verb by name", `verbs: [unknown]`, ask(access.VerbUnknown), true, true},
