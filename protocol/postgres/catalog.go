@@ -249,6 +249,9 @@ func (l *catalogLoader) run(ctx context.Context) {
 		}
 		start := time.Now()
 		l.load(ctx, &r)
+		if len(l.wake) == 0 {
+			r.close() // an open connection would stand in the way of DROP DATABASE
+		}
 		select {
 		case <-time.After(min(2*time.Since(start), catalogLoadTime)):
 		case <-ctx.Done():
