@@ -59,7 +59,7 @@ spec:
   protocol: postgres
   address: %q
   database: %[1]s
-  tls: {mode: disable}
+  tls: {mode: verify-full, ca: %[4]s}
   credential: {user: %[3]s, password: {env: SUITES_UPSTREAM}}
 `
 
@@ -125,7 +125,7 @@ func (g *gateway) serve(r *runner, bin, upstream string) (addr string, err error
 	}
 	text := fmt.Sprintf(gatewayConfig, web, port, r.server.User)
 	for _, d := range databases {
-		text += fmt.Sprintf(gatewayResource, d, upstream, r.server.User)
+		text += fmt.Sprintf(gatewayResource, d, upstream, r.server.User, r.server.CAFile)
 	}
 	config := filepath.Join(dir, "sluice.yaml")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -12,15 +12,6 @@ import (
 	"sluice/internal/testsummary"
 )
 
-// inherent are tests that look at the server's own session and so see the
-// gateway's leg of the way instead of theirs. They are reported and never count
-// as passed; they do not fail a run that is not direct.
-var inherent = map[string]string{
-	"github.com/jackc/pgx/v5/pgconn TestConnectTLS":                       "for its subtest",
-	"github.com/jackc/pgx/v5/pgconn TestConnectTLS/WithoutChannelBinding": "pg_stat_ssl describes the connection of the gateway",
-	"github.com/jackc/pgx/v5/pgconn TestConnectProtocolVersion32":         "the gateway speaks 3.2, which the server's version does not let the test expect",
-}
-
 // pgx runs the driver's own tests, in the version that go.mod names.
 func (r *runner) pgx(t target, dir string) (result, error) {
 	if err := r.pgxSources(dir); err != nil {
