@@ -136,9 +136,6 @@ func (e *environment) follow(st *query.Statement) {
 	if len(st.Temp)+len(st.TempDropped) > 0 || st.DiscardAll || st.DiscardTmp {
 		e.followTemp(st)
 	}
-	if st.DDL && e.loader != nil {
-		e.unsure = true
-	}
 }
 
 // moves reports whether a statement may change what names mean to those behind
