@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"sluice/access"
 	"sluice/pipeline"
@@ -113,11 +114,11 @@ func (s *session) copyPortal(po *portal) error {
 
 // copyOutPlan makes the plan of one COPY TO STDOUT; nil if all may pass.
 func (s *session) copyOutPlan(st *query.Statement, permit *pipeline.Permit) (*plan, error) {
-	cols := s.copyColumns(st)
+	cols, copied := s.copyColumns(st)
 	if cols == nil && s.maskable(permit) {
 		return nil, errCopyColumnsUnknown
 	}
-	pl, err := s.planColumns(permit, cols)
+	pl, err := s.planColumns(permit, cols, copied)
 	if err != nil || pl == nil {
 		return pl, err
 	}
@@ -132,15 +133,18 @@ func (s *session) copyOutPlan(st *query.Statement, permit *pipeline.Permit) (*pl
 	return pl, nil
 }
 
-// copyColumns describes the columns that a COPY sends.
-func (s *session) copyColumns(st *query.Statement) []access.Column {
+// copyColumns describes the columns that a COPY sends, and which of them show a
+// table's values as they are.
+func (s *session) copyColumns(st *query.Statement) (cols []access.Column, copied []bool) {
 	if st.Copy.Query != nil {
-		cols, ok := st.Copy.Query.Columns()
+		shared, ok := st.Copy.Query.Columns()
 		if !ok {
-			return nil
+			return nil, nil
 		}
+		cols, copied = slices.Clone(shared), make([]bool, len(shared))
 		snap := s.snapshot()
 		for i, o := range st.Copy.Query.Outputs {
+			copied[i] = tracedCopy(snap, o)
 			if snap == nil || !o.Bare || len(o.Sources) != 1 {
 				continue
 			}
@@ -150,9 +154,10 @@ func (s *session) copyColumns(st *query.Statement) []access.Column {
 				}
 			}
 		}
-		return cols
+		return cols, copied
 	}
-	return s.relationColumns(st.Copy)
+	cols = s.relationColumns(st.Copy)
+	return cols, slices.Repeat([]bool{true}, len(cols)) // the server copies tables only
 }
 
 func (s *session) relationColumns(c *query.Copy) []access.Column {

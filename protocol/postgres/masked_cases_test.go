@@ -15,6 +15,8 @@ var maskedCases = []struct{ sql, want string }{
 	{"select email from only customers where id = 1", "n***@secret.example"},
 	{"select email from v_same where id = 1", "n***@secret.example"},
 	{"select contact, n from v_renamed where id = 1", "n***@secret.example|0"},
+	{"select r, q, s, k, x from v_turned where id = 1", "[redacted]|[redacted]|[redacted]|[redacted]|[redacted]"},
+	{"select contact from v_expr where id = 1", "[redacted]"},
 	{"select c from v_over where id = 1", "n***@secret.example"},
 	{"select contact from m_mails where id = 1", "n***@secret.example"},
 	{"select payload from events", "[redacted]"},

@@ -69,6 +69,7 @@ CREATE VIEW public.v_invoices AS SELECT id, iban FROM finance.invoices;
 CREATE VIEW v_same AS SELECT id, name, email FROM customers;
 CREATE VIEW v_renamed AS SELECT id, email AS contact, national_id AS n FROM customers;
 CREATE VIEW v_expr AS SELECT id, lower(email) AS contact, name || ' ' || city AS label FROM customers;
+CREATE VIEW v_turned AS SELECT id, reverse(email) AS r, 'x@' || email AS q, substr(email, 8) AS s, reverse(card) AS k, national_id || '' AS n, x FROM (SELECT *, reverse(loud) AS x FROM customers) c;
 CREATE VIEW v_over AS SELECT id, contact AS c FROM v_renamed;
 CREATE VIEW v_union AS SELECT email AS x FROM customers UNION ALL SELECT note FROM orders;
 CREATE VIEW v_stats AS SELECT most_common_vals::text AS v, histogram_bounds::text AS h FROM pg_stats;
@@ -189,7 +190,7 @@ func maskedNeedles() []needle {
 		add("base64 of "+text, []byte(base64.StdEncoding.EncodeToString([]byte(text))[:len(text)]))
 		add("md5 of "+text, []byte(hex.EncodeToString(sum[:])))
 	}
-	for _, text := range []string{"73519.42", "83519.42", "deadbeef-5eed", "feedfacecafe0b", "1961-07-23", "1962-08-24", "4929123456785609", "918273646"} {
+	for _, text := range []string{"nna.eldeen", "@needle", "2021876", "73519.42", "83519.42", "deadbeef-5eed", "feedfacecafe0b", "1961-07-23", "1962-08-24", "4929123456785609", "918273646"} {
 		add(text, []byte(text))
 	}
 	for _, n := range []uint32{918273645, 918273646} {

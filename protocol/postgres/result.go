@@ -152,17 +152,17 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 	if err != nil {
 		return nil, s.malformed(err)
 	}
-	cols := make([]access.Column, len(fields))
+	cols, copied := make([]access.Column, len(fields)), make([]bool, len(fields))
 	lineage := lineageOf(st, len(fields))
 	snap := s.snapshot()
 	whole, traced := wholeLineage(&p.Request.Action)
 	for i, f := range fields {
-		cols[i] = column(snap, f, lineage, i)
+		cols[i], copied[i] = column(snap, f, lineage, i), shownCopy(snap, f)
 		if !cols[i].Traced && f.Table == 0 && traced {
 			cols[i].Origins, cols[i].Traced = whole, true
 		}
 	}
-	pl, err := s.planColumns(p, cols)
+	pl, err := s.planColumns(p, cols, copied)
 	if err != nil || pl == nil {
 		return pl, err
 	}
@@ -173,8 +173,8 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 }
 
 // planColumns asks the policy about columns and compiles its answer; nil if
-// all rows may pass.
-func (s *session) planColumns(p *pipeline.Permit, cols []access.Column) (*plan, error) {
+// all rows may pass. copied says which columns show a table's values as they are.
+func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, copied []bool) (*plan, error) {
 	pl := &plan{columns: make([]columnPlan, len(cols)), limits: p.Limits()}
 	masks, err := p.Result(cols)
 	if err != nil {
@@ -187,6 +187,9 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column) (*plan, 
 	for i, m := range masks {
 		c := &pl.columns[i]
 		c.kind = mask.FromPostgres(cols[i].Type)
+		if !copied[i] && m.With != "" && len(m.Detect) == 0 {
+			m.With = forComputed(m.With)
+		}
 		if err := s.compile(c, m); err != nil {
 			return nil, err
 		}

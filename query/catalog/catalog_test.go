@@ -40,8 +40,8 @@ func sample() Rows {
 }
 
 var sampleTracer = tracer{
-	"v": {Columns: []Lineage{{[]Source{{10, 1}}, true}, {[]Source{{10, 3}}, false}}, Reads: []uint32{10}, Known: true},
-	"w": {Columns: []Lineage{{[]Source{{14, 1}, {15, 1}}, true}}, Reads: []uint32{14, 15}, Why: "calls f"},
+	"v": {Columns: []Lineage{{[]Source{{10, 1}}, true, true}, {[]Source{{10, 3}}, false, false}}, Reads: []uint32{10}, Known: true},
+	"w": {Columns: []Lineage{{[]Source{{14, 1}, {15, 1}}, true, false}}, Reads: []uint32{14, 15}, Why: "calls f"},
 }
 
 func TestResolve(t *testing.T) {

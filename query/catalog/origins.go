@@ -28,6 +28,7 @@ type Trace struct {
 type Lineage struct {
 	Sources  []Source
 	Complete bool // Sources is the whole truth
+	Copy     bool // the one source's values, unchanged
 }
 
 // A Source is one column of one relation.
@@ -76,6 +77,30 @@ func (s *Snapshot) Sources(relation uint32, num int16) ([]Source, bool) {
 		w.expand(w.found[i])
 	}
 	return w.found, w.complete
+}
+
+// maxViews bounds the views that [Snapshot.Copied] follows.
+const maxViews = 100
+
+// Copied reports whether a column shows values as a table holds them: it is a
+// table's own, or in every view on the way down no more than a column's name.
+func (s *Snapshot) Copied(relation uint32, num int16) bool {
+	for range maxViews {
+		r := s.byOID[relation]
+		if r == nil || r.ByNum(num) == nil {
+			return false
+		}
+		if !r.IsView() || r.System {
+			return true
+		}
+		t, i := s.Trace(r), position(r, num)
+		if i >= len(t.Columns) || !t.Columns[i].Copy || len(t.Columns[i].Sources) != 1 {
+			return false
+		}
+		src := t.Columns[i].Sources[0]
+		relation, num = src.Relation, src.Num
+	}
+	return false
 }
 
 // Origins is [Snapshot.Sources] by name.

@@ -36,7 +36,7 @@ func traceOf(st *Statement, s *catalog.Snapshot, view *catalog.Relation) catalog
 	}
 	if st.OutputsKnown && len(st.Outputs) == len(view.Columns) {
 		for _, o := range st.Outputs {
-			t.Columns = append(t.Columns, catalog.Lineage{Sources: o.Sources, Complete: o.Traced})
+			t.Columns = append(t.Columns, catalog.Lineage{Sources: o.Sources, Complete: o.Traced, Copy: o.Bare && len(o.Sources) == 1})
 		}
 		return t
 	}
