@@ -9,8 +9,10 @@
 //     SCRAM-SHA-256 and -PLUS, certificates. upstream.go dials the target with
 //     pgconn and takes the connection over. catalog.go keeps a snapshot of each
 //     database's names, on a connection of its own (application_name sluice).
-//   - session.go is one client and one upstream; client.go reads the one and
-//     decides, reply.go reads the other and answers.
+//   - session.go is one client and one upstream; client.go and extended.go read
+//     the one and decide (watch.go while people are waited for), reply.go and
+//     outcome.go read the other and answer. hidden.go asks the upstream what the
+//     gateway itself must know.
 //   - action.go turns statements into actions, with env.go for what gives names
 //     their meaning; names.go tracks prepared statements and portals; queue.go
 //     what is in flight.

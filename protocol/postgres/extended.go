@@ -1,0 +1,382 @@
+package postgres
+
+// The extended protocol's half of readClient: Parse, Bind, Describe, Execute,
+// Close and Sync.
+
+import (
+	"fmt"
+
+	"sluice/access"
+	"sluice/pipeline"
+	"sluice/protocol/postgres/wire"
+	query "sluice/query/postgres"
+)
+
+// parse handles Parse: it gets the decision that holds for all values before
+// it is forwarded. Where its Bind was read with it, the Bind's own record
+// covers it.
+func (s *session) parse(msg []byte) error {
+	p, err := wire.ParseParse(msg[wire.HeaderLen:])
+	if err != nil {
+		return s.protocolError(err)
+	}
+	b, err := s.analyze(string(p.Query))
+	if err != nil {
+		return err
+	}
+	e := &entry{kind: kindParse, segment: s.segment}
+	d := s.describer(e)
+	def := &prepared{text: b.Text, source: b.Text, env: s.env.current()}
+	for i := range p.NumTypes() {
+		def.types = append(def.types, p.Type(i))
+	}
+	name := string(p.Name)
+	covered := s.boundNext(name)
+	refused, asks, err := s.askParse(e, d, b, def, covered)
+	if err != nil {
+		return err
+	}
+	if refused == nil {
+		refused = s.canonicalParse(e, b, def, asks)
+	}
+	s.parsed = nil
+	if covered && refused == nil {
+		s.parsed = e
+	}
+	if refused != nil {
+		e.deny, e.permits = refused, nil
+		s.dropUnnamed(e, name)
+		if err := s.push(e); err != nil {
+			return err
+		}
+		s.out = wire.AppendParse(s.out, name, refused.stand(), nil)
+		return nil
+	}
+	s.dropUnnamed(e, name)
+	s.names.add(change{segment: e.segment, owner: e, space: statements, name: name, stmt: def})
+	if err := s.push(e); err != nil {
+		return err
+	}
+	if !def.canonical {
+		s.out = append(s.out, msg...)
+	} else {
+		s.out = wire.AppendParse(s.out, name, def.text, def.types)
+	}
+	return nil
+}
+
+// dropUnnamed notes that a Parse of the unnamed statement drops it first,
+// whatever becomes of the Parse.
+func (s *session) dropUnnamed(e *entry, name string) {
+	if name == "" {
+		s.names.add(change{segment: e.segment, owner: e, index: -1, space: statements})
+	}
+}
+
+// askParse decides about the statement without its values. asks reports
+// whether running it will need an approval.
+func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared, covered bool) (refused *refusal, asks bool, err error) {
+	actions, err := d.actions(b)
+	if err != nil {
+		return nil, false, err
+	}
+	switch len(b.Statements) {
+	case 0:
+	case 1:
+		def.st = b.Statements[0]
+	default:
+		def.opaque = true // the server refuses it; should it not, nothing is known
+	}
+	for i := range actions {
+		switch s.gate.Preview(actions[i]).Effect {
+		case access.Deny:
+			// Asking for real records the denial and explains it.
+			if refused, err = s.askInVain(actions[i]); refused != nil || err != nil {
+				return refused, false, err
+			}
+		case access.RequireApproval:
+			asks = true
+		}
+	}
+	if covered {
+		return nil, asks, nil
+	}
+	for i := range actions {
+		actions[i] = preparing(actions[i])
+	}
+	permits, refused, err := s.ask(actions...)
+	if refused == nil && err == nil {
+		e.permits = permits
+		s.hold(permits...)
+	}
+	return refused, asks, err
+}
+
+// askInVain asks about an action that a preview denied. Should it be allowed
+// after all, nothing runs under that permit.
+func (s *session) askInVain(a access.Action) (*refusal, error) {
+	permits, refused, err := s.ask(a)
+	for _, p := range permits {
+		p.Done(access.Outcome{NotRun: true})
+	}
+	return refused, err
+}
+
+// canonicalParse sets the text to forward, where that is not the client's.
+func (s *session) canonicalParse(e *entry, b *query.Batch, def *prepared, asks bool) *refusal {
+	text, own, err := s.forwarded(b, asks)
+	if err != nil {
+		s.settleParse(e, access.Outcome{NotRun: true, Error: err.Error()})
+		return notCanonical("", err)
+	}
+	if !own {
+		def.text, def.canonical = text, true
+	}
+	return nil
+}
+
+func approved(permits []*pipeline.Permit) bool {
+	for _, p := range permits {
+		if p.Approval != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// preparing turns an action into the one of preparing it: it discloses the
+// schema and changes nothing.
+func preparing(a access.Action) access.Action {
+	a.Op, a.Verb, a.Origin, a.Args = "PARSE", access.VerbPrepare, nil, nil
+	return a
+}
+
+// boundNext reports whether the next message, already read, binds the
+// statement just parsed.
+func (s *session) boundNext(name string) bool {
+	typ, size, ok, err := s.in.Header()
+	if err != nil || !ok || typ != 'B' || !s.in.Whole(size) {
+		return false
+	}
+	b, err := wire.ParseBind(s.in.Peek(size)[wire.HeaderLen:])
+	return err == nil && string(b.Statement) == name
+}
+
+// bind handles Bind: the action proper is decided here, with its values.
+func (s *session) bind(msg []byte) error {
+	m, err := wire.ParseBind(msg[wire.HeaderLen:])
+	if err != nil {
+		return s.protocolError(err)
+	}
+	def, err := s.names.statement(string(m.Statement), s.segment, nil, s.flush)
+	if err != nil {
+		return err
+	}
+	e := &entry{kind: kindBind, segment: s.segment}
+	if def == nil {
+		return s.refuseBind(e, noStatement(string(m.Statement)))
+	}
+	if def, err = s.renewed(def); err != nil {
+		return err
+	}
+	if s.mustBeCanonical(def) {
+		return s.refuseBind(e, missing("0A000", "sluice: the policy has changed since this statement was prepared; prepare it again"))
+	}
+	d := s.describer(e)
+	action, err := d.bound(def, m)
+	if err != nil {
+		return err
+	}
+	permits, refused, err := s.ask(action)
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		return s.refuseBind(e, refused)
+	}
+	po := newPortal(def, permits[0], s.srv.Now())
+	po.judged = d.judged[len(d.judged)-1]
+	if err := s.copyPortal(po); err != nil {
+		po.permit.Done(access.Outcome{NotRun: true, Error: err.Error()})
+		return s.refuseBind(e, notCanonical(permits[0].ID(), err))
+	}
+	e.permits, e.portal = permits, po
+	if s.parsed != nil {
+		s.parsed.cover.Store(permits[0])
+		s.parsed = nil
+	}
+	s.names.add(change{segment: e.segment, owner: e, space: portals, name: string(m.Portal), portal: po})
+	s.input(permits)
+	s.hold(permits...)
+	if err := s.push(e); err != nil {
+		return err
+	}
+	s.out = append(s.out, msg...)
+	if s.gate.Posture().Masked {
+		return s.describeHidden(po, string(m.Portal))
+	}
+	return nil
+}
+
+// describeHidden asks the upstream what the portal returns, for the mask plan:
+// a client may execute what it described long ago, or never.
+func (s *session) describeHidden(po *portal, name string) error {
+	e := &entry{kind: kindDescribe, segment: s.segment, portal: po, hidden: true}
+	if err := s.push(e); err != nil {
+		return err
+	}
+	s.out = wire.AppendTarget(s.out, 'D', 'P', name)
+	return nil
+}
+
+// refuseBind forwards a Bind that fails, in the place of the refused one. It
+// names a statement that cannot exist, so that the unnamed one stays.
+func (s *session) refuseBind(e *entry, r *refusal) error {
+	e.deny = r
+	if err := s.push(e); err != nil {
+		return err
+	}
+	s.out = wire.AppendBind(s.out, "", s.marker)
+	return nil
+}
+
+// execute handles Execute: it runs under the permit of its portal.
+func (s *session) execute(msg []byte) error {
+	m, err := wire.ParseExecute(msg[wire.HeaderLen:])
+	if err != nil {
+		return s.protocolError(err)
+	}
+	po, err := s.names.portal(string(m.Portal), s.segment, nil, s.flush)
+	if err != nil {
+		return err
+	}
+	e := &entry{kind: kindExecute, segment: s.segment, portal: po, sent: s.srv.Now()}
+	if po == nil {
+		e.deny = missing("34000", fmt.Sprintf("portal %q does not exist", m.Portal))
+		if err := s.push(e); err != nil {
+			return err
+		}
+		s.out = wire.AppendExecute(s.out, s.marker)
+		return nil
+	}
+	if po.permit == nil {
+		return s.executeCursor(e, po, msg)
+	}
+	po.ran.Store(true)
+	e.permits = []*pipeline.Permit{po.permit}
+	return s.forwardExecute(e, po, msg)
+}
+
+// executeCursor handles Execute of a cursor that SQL declared: a fetch.
+func (s *session) executeCursor(e *entry, po *portal, msg []byte) error {
+	d := s.describer(e)
+	permits, refused, err := s.ask(d.fetch(po.def))
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		e.deny = refused
+		if err := s.push(e); err != nil {
+			return err
+		}
+		s.out = wire.AppendExecute(s.out, s.marker)
+		return nil
+	}
+	run := newPortal(po.def, permits[0], s.srv.Now())
+	run.ran.Store(true)
+	e.portal, e.permits = run, permits
+	s.hold(permits...)
+	if s.gate.Posture().Masked {
+		m, _ := wire.ParseExecute(msg[wire.HeaderLen:])
+		if err := s.describeHidden(run, string(m.Portal)); err != nil {
+			return err
+		}
+	}
+	return s.forwardExecute(e, run, msg)
+}
+
+func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
+	copyIn := po.def.st != nil && po.def.st.Copy != nil && po.def.st.Copy.From && po.def.st.Copy.Stdio
+	var begun chan struct{}
+	if copyIn {
+		begun = make(chan struct{})
+		e.begun = begun
+	}
+	s.addChanges(e, po)
+	if err := s.push(e); err != nil {
+		return err
+	}
+	s.out = append(s.out, msg...)
+	if !copyIn {
+		return nil
+	}
+	// The server ignores Sync and Flush while it reads COPY data, and answers
+	// them otherwise. Which it is must be known before they are forwarded.
+	if err := s.flush(); err != nil {
+		return err
+	}
+	select {
+	case <-begun:
+		return nil
+	case <-s.ctx.Done():
+		return errEnded
+	}
+}
+
+// addChanges notes what executing a statement does to names: PREPARE,
+// DEALLOCATE, DECLARE and CLOSE come through the extended protocol too.
+func (s *session) addChanges(e *entry, po *portal) {
+	if po.def.st == nil {
+		return
+	}
+	d := s.describer(e)
+	d.change(po.def.st, 0)
+	s.names.add(d.changes...)
+	s.follow(po.def.st)
+}
+
+// describe handles Describe: it discloses the schema of what Parse or Bind
+// were permitted for.
+func (s *session) describe(msg []byte) error {
+	if _, err := wire.ParseTarget(msg[wire.HeaderLen:]); err != nil {
+		return s.protocolError(err)
+	}
+	e := &entry{kind: kindDescribe, segment: s.segment}
+	if err := s.push(e); err != nil {
+		return err
+	}
+	s.out = append(s.out, msg...)
+	return nil
+}
+
+func (s *session) closeName(msg []byte) error {
+	t, err := wire.ParseTarget(msg[wire.HeaderLen:])
+	if err != nil {
+		return s.protocolError(err)
+	}
+	e := &entry{kind: kindClose, segment: s.segment}
+	c := change{segment: e.segment, owner: e, space: statements, name: string(t.Name)}
+	if t.Kind == 'P' {
+		c.space = portals
+	}
+	s.names.add(c)
+	if err := s.push(e); err != nil {
+		return err
+	}
+	s.out = append(s.out, msg...)
+	return nil
+}
+
+func (s *session) sync(msg []byte) error {
+	e := &entry{kind: kindSync, segment: s.segment}
+	if err := s.push(e); err != nil {
+		return err
+	}
+	if s.pushed == pushIgnored {
+		return nil // inside COPY data the server would ignore it too
+	}
+	s.segment++
+	s.endPiping()
+	s.out = append(s.out, msg...)
+	return nil
+}
