@@ -16,7 +16,8 @@
 //   - action.go turns statements into actions, with env.go for what gives names
 //     their meaning; names.go tracks prepared statements and portals; queue.go
 //     what is in flight.
-//   - result.go and copy.go mask and limit what comes back; redact.go keeps
+//   - result.go and copy.go mask and limit what comes back, computed.go says what
+//     views compute from masked columns; redact.go keeps
 //     values out of the record; errors.go puts denials into PostgreSQL's words.
 //
 // # The life of a connection
