@@ -1,6 +1,10 @@
 package access
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"time"
+)
 
 // Kind says what sort of party a [Subject] is.
 type Kind string
@@ -90,8 +94,9 @@ func (s Secret) Empty() bool { return s.value == "" }
 // String hides the value.
 func (Secret) String() string { return "[secret]" }
 
-// GoString hides the value from %#v.
-func (Secret) GoString() string { return "[secret]" }
+// Format hides the value from every verb of package fmt: without it, %d would
+// print the field.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, "[secret]") }
 
 // MarshalText hides the value from encoders (JSON, YAML, slog).
 func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
