@@ -62,6 +62,9 @@ func (s *session) flush() error {
 	if len(s.out) == 0 {
 		return nil
 	}
+	if err := s.recordParse(); err != nil {
+		return err
+	}
 	for _, p := range s.unsent {
 		if err := p.Durable(s.ctx); err != nil {
 			return journalFatal(err)

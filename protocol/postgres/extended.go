@@ -98,11 +98,12 @@ func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared
 			asks = true
 		}
 	}
-	if covered {
-		return nil, asks, nil
-	}
 	for i := range actions {
 		actions[i] = preparing(actions[i])
+	}
+	if covered {
+		s.parsing = actions
+		return nil, asks, nil
 	}
 	permits, refused, err := s.ask(actions...)
 	if refused == nil && err == nil {
@@ -142,6 +143,28 @@ func approved(permits []*pipeline.Permit) bool {
 		}
 	}
 	return false
+}
+
+// recordParse gives a Parse a record of its own if it is about to be sent before
+// its Bind is judged: it is longer than what is collected, or people are asked
+// about the Bind.
+func (s *session) recordParse() error {
+	e := s.parsed
+	if e == nil {
+		return nil
+	}
+	s.parsed = nil
+	permits, err := s.gate.Ask(s.ctx, s.parsing...)
+	if err != nil {
+		// Too late for a stand-in; nothing of the Parse has been sent.
+		return &fatal{code: codeDenied, message: "sluice: a statement may not be prepared: " + err.Error()}
+	}
+	for _, p := range permits {
+		p.Done(access.Outcome{})
+	}
+	e.cover.Store(permits[0])
+	s.hold(permits...)
+	return nil
 }
 
 // preparing turns an action into the one of preparing it: it discloses the

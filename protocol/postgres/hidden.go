@@ -93,11 +93,12 @@ func (s *session) ownQuery(sql string) (*finding, error) {
 			return nil, err
 		}
 	}
-	s.out = wire.AppendParse(s.out, s.marker, sql, nil)
-	s.out = wire.AppendBind(s.out, s.marker, s.marker)
-	s.out = wire.AppendExecute(s.out, s.marker)
-	s.out = wire.AppendTarget(s.out, 'C', 'P', s.marker)
-	s.out = wire.AppendTarget(s.out, 'C', 'S', s.marker)
+	name := s.marker + "_own" // the bare marker must never exist
+	s.out = wire.AppendParse(s.out, name, sql, nil)
+	s.out = wire.AppendBind(s.out, name, name)
+	s.out = wire.AppendExecute(s.out, name)
+	s.out = wire.AppendTarget(s.out, 'C', 'P', name)
+	s.out = wire.AppendTarget(s.out, 'C', 'S', name)
 	s.out = wire.AppendEmpty(s.out, end)
 	if err := s.flush(); err != nil {
 		return nil, err

@@ -183,3 +183,17 @@ func TestQueueKeepsOrderWhileGrowing(t *testing.T) {
 		t.Errorf("%d entries came out", next)
 	}
 }
+
+// Marks that nothing answers must not fill the queue: a client could send them
+// for ever and hold its session.
+func TestMarksAloneDoNotFillTheQueue(t *testing.T) {
+	q := newQueue()
+	for range 3 * maxInFlight {
+		if got := q.push(&entry{kind: kindCopyEnd}); got != pushQueued {
+			t.Fatalf("push = %v", got)
+		}
+	}
+	if !q.idle() || len(q.ring) > 16 {
+		t.Errorf("%d entries, room for %d", q.n, len(q.ring))
+	}
+}

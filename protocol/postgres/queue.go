@@ -123,6 +123,9 @@ func (q *queue) push(e *entry) pushed {
 	switch {
 	case e.kind == kindCopyEnd:
 		q.copying = false
+		if q.pass(); q.n == 0 {
+			return pushQueued // nothing is in flight that it could mark
+		}
 	case q.copying && e.kind == kindSync:
 		return pushIgnored
 	case q.skipping && e.kind != kindSync:

@@ -68,7 +68,8 @@ type session struct {
 	lexicalMoved bool               // there was one in this session
 	pushed       pushed             // what became of the last entry
 	refreshed    time.Time          // last wait for a fresh catalog
-	parsed       *entry             // a Parse whose record will be that of its Bind
+	parsed       *entry             // a Parse in out whose record will be that of its Bind
+	parsing      []access.Action    // what that Parse prepares
 	syntax       *query.SyntaxError // of the text being judged
 	redacted     map[*access.Origin]string
 

@@ -73,3 +73,34 @@ func TestRefusedActionsAreUnseenUpstream(t *testing.T) {
 		})
 	}
 }
+
+// A Parse that is sent before its Bind is judged has a record of its own; one
+// that goes out together with its Bind shares the Bind's.
+func TestAParseIsNeverSentUnrecorded(t *testing.T) {
+	w := newRelayWorld(t)
+	prepares := func() (n int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, e := range w.events {
+			if e.Type == access.ActionDecided && e.Verb == access.VerbPrepare {
+				n++
+			}
+		}
+		return n
+	}
+	k := w.talk()
+	run := []pgproto3.FrontendMessage{&pgproto3.Bind{}, &pgproto3.Execute{}, &pgproto3.Sync{}}
+	k.send(append([]pgproto3.FrontendMessage{&pgproto3.Parse{Query: "select 1"}}, run...)...)
+	if got := k.until(1); got != "1 2 D(1) C(SELECT 1) ZI" || prepares() != 0 {
+		t.Errorf("%s, %d prepares", got, prepares())
+	}
+	// The client's buffer must hold the Bind before the long Parse is handled.
+	long := "select 2 -- " + strings.Repeat("x", 2*flushAt)
+	k.send(&pgproto3.Parse{Name: "warm", Query: long}, &pgproto3.Sync{})
+	k.until(1)
+	before := prepares()
+	k.send(append([]pgproto3.FrontendMessage{&pgproto3.Parse{Query: long}}, run...)...)
+	if got := k.until(1); got != "1 2 D(2) C(SELECT 1) ZI" || prepares() != before+1 {
+		t.Errorf("%s, %d prepares more", got, prepares()-before)
+	}
+}
