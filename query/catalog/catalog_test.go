@@ -31,8 +31,8 @@ func sample() Rows {
 			{OID: 16, Schema: "public", Name: "child", Kind: 'r'},
 		},
 		Columns: []ColumnRow{
-			{10, 3, "c", 25, false, false}, {10, 1, "a", 23, true, false}, {14, 1, "x", 25, false, false}, {14, 2, "y", 25, false, false}, {15, 1, "z", 25, false, false},
-			{16, 1, "a", 23, true, false}, {16, 2, "own", 23, true, false}, {99, 1, "gone", 23, false, false},
+			{10, 3, "c", 25, false, false, -1}, {10, 1, "a", 23, true, false, -1}, {14, 1, "x", 25, false, false, -1}, {14, 2, "y", 25, false, false, -1}, {15, 1, "z", 25, false, false, -1},
+			{16, 1, "a", 23, true, false, -1}, {16, 2, "own", 23, true, false, -1}, {99, 1, "gone", 23, false, false, -1},
 		},
 		Inherits: []InheritRow{{16, 10}, {98, 10}},
 		Views:    []ViewRow{{14, "select 1"}, {15, "select 2"}},

@@ -35,7 +35,7 @@ func Queries() []Query {
  c.relrowsecurity
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanRelation},
-		{"columns", `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, a.attgenerated <> ''
+		{"columns", `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, a.attgenerated <> '', a.atttypmod
  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanColumn},
@@ -55,11 +55,17 @@ func Queries() []Query {
  LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode LEFT JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
 			memberOf("o.oid", "pg_operator") + ` WHERE o.oid >= 16384` + notTemp, scanOperator},
 		{"types", `SELECT t.oid, n.nspname, t.typname, t.typtype,
- CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE 0 END, e.extname
+ CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE 0 END, e.extname, t.typtypmod
  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace` +
 			memberOf("t.oid", "pg_type") + ` WHERE t.oid >= 16384` + notTemp +
 			` AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type b JOIN pg_catalog.pg_class c ON c.oid = b.typrelid AND c.relkind <> 'c' WHERE b.oid = t.typelem)`, scanType},
+		{"labels", `SELECT l.enumtypid, pg_catalog.row_number() OVER (PARTITION BY l.enumtypid ORDER BY l.enumsortorder), l.enumlabel
+ FROM pg_catalog.pg_enum l`, scanLabel},
+		{"parts", `SELECT c.reltype, a.attnum, a.attname, a.atttypid, a.atttypmod
+ FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'c'` + notTemp + notSystem, scanPart},
 		{"casts", `SELECT k.castsource, k.casttarget, l.lanname, e.extname FROM pg_catalog.pg_cast k
  JOIN pg_catalog.pg_proc p ON p.oid = k.castfunc JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
 			memberOf("k.oid", "pg_cast") + ` WHERE k.oid >= 16384`, scanCast},
@@ -116,6 +122,16 @@ func (r *row) num(bits int) uint64 {
 	return n
 }
 
+// mod reads a type modifier: -1 is the server's word for none.
+func (r *row) mod() int32 {
+	v := r.next()
+	n, err := strconv.ParseInt(string(v), 10, 32)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("catalog: scan: %w", err)
+	}
+	return int32(n)
+}
+
 func (r *row) oid() uint32 { return uint32(r.num(32)) }
 
 func (r *row) done() error {
@@ -139,7 +155,7 @@ func scanRelation(rows *Rows, values [][]byte) error {
 
 func scanColumn(rows *Rows, values [][]byte) error {
 	r := row{values: values}
-	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.flag(), r.flag()})
+	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.flag(), r.flag(), r.mod()})
 	return r.done()
 }
 
@@ -170,7 +186,19 @@ func scanOperator(rows *Rows, values [][]byte) error {
 
 func scanType(rows *Rows, values [][]byte) error {
 	r := row{values: values}
-	rows.Types = append(rows.Types, TypeRow{r.oid(), r.str(), r.str(), r.char(), r.oid(), r.str()})
+	rows.Types = append(rows.Types, TypeRow{r.oid(), r.str(), r.str(), r.char(), r.oid(), r.str(), r.mod()})
+	return r.done()
+}
+
+func scanLabel(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Labels = append(rows.Labels, LabelRow{r.oid(), int(r.num(31)), r.str()})
+	return r.done()
+}
+
+func scanPart(rows *Rows, values [][]byte) error {
+	r := row{values: values}
+	rows.Parts = append(rows.Parts, PartRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.mod()})
 	return r.done()
 }
 

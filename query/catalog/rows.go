@@ -11,6 +11,8 @@ type Rows struct {
 	Functions []FunctionRow
 	Operators []OperatorRow
 	Types     []TypeRow
+	Labels    []LabelRow
+	Parts     []PartRow
 	Casts     []CastRow
 }
 
@@ -39,6 +41,9 @@ type ColumnRow struct {
 	Type     uint32 // type OID
 	NotNull  bool
 	Computed bool // GENERATED ALWAYS AS ... STORED
+	// Mod is the type's modifier (pg_attribute.atttypmod): the length of a
+	// varchar(n), the digits of a numeric(p, s); -1: none.
+	Mod int32
 }
 
 // An InheritRow says that Child inherits from, or is a partition of, Parent.
@@ -86,6 +91,23 @@ type TypeRow struct {
 	Kind      byte   // b, c, d, e, r, m as in pg_type.typtype
 	Base      uint32 // a domain's base type or an array's element type; else 0
 	Extension string
+	Mod       int32 // a domain's modifier of its base type; -1: none
+}
+
+// A LabelRow is one label of an enum.
+type LabelRow struct {
+	Type  uint32
+	Order int // its place, from 1
+	Label string
+}
+
+// A PartRow is one attribute of a composite type that is not a table's row type.
+type PartRow struct {
+	Type uint32 // of the composite
+	Num  int16
+	Name string
+	Of   uint32 // type OID of the attribute
+	Mod  int32  // the attribute's modifier; -1: none
 }
 
 // A CastRow is a cast that calls a function and that initdb did not make.

@@ -21,6 +21,8 @@ type Snapshot struct {
 	operators map[string][]OperatorRow
 	types     map[Name]*TypeRow
 	typeByOID map[uint32]*TypeRow
+	labels    map[uint32][]string
+	parts     map[uint32][]PartRow
 	casts     []CastRow
 
 	mu     sync.Mutex // guards traces
@@ -48,6 +50,7 @@ type Column struct {
 	NotNull bool
 	// Computed columns are GENERATED ALWAYS AS ... STORED: COPY leaves them out.
 	Computed bool
+	Mod      int32 // the type's modifier; -1: none
 }
 
 // IsView reports whether the relation shows others through a query.
@@ -86,6 +89,8 @@ func Build(rows Rows, tracer Tracer) (*Snapshot, error) {
 		operators: make(map[string][]OperatorRow),
 		types:     make(map[Name]*TypeRow, len(rows.Types)),
 		typeByOID: make(map[uint32]*TypeRow, len(rows.Types)),
+		labels:    make(map[uint32][]string),
+		parts:     make(map[uint32][]PartRow),
 		casts:     rows.Casts,
 		traces:    make(map[uint32]*Trace),
 	}
@@ -124,7 +129,7 @@ func (s *Snapshot) addColumns(rows []ColumnRow) {
 		if r := s.byOID[rows[start].Relation]; r != nil {
 			r.Columns = make([]Column, 0, end-start)
 			for _, c := range rows[start:end] {
-				r.Columns = append(r.Columns, Column{c.Num, c.Name, c.Type, c.NotNull, c.Computed})
+				r.Columns = append(r.Columns, Column{c.Num, c.Name, c.Type, c.NotNull, c.Computed, c.Mod})
 			}
 		}
 		start = end
@@ -159,6 +164,12 @@ func (s *Snapshot) addCode(rows *Rows) {
 		s.types[Name{t.Schema, t.Name}] = t
 		s.typeByOID[t.OID] = t
 	}
+	for _, row := range rows.Labels {
+		s.labels[row.Type] = append(s.labels[row.Type], row.Label)
+	}
+	for _, row := range rows.Parts {
+		s.parts[row.Type] = append(s.parts[row.Type], row)
+	}
 }
 
 // sort brings every slice into an order that does not depend on the server's.
@@ -178,6 +189,12 @@ func (r *Rows) sort() {
 			cmp.Compare(a.Left, b.Left), cmp.Compare(a.Right, b.Right))
 	})
 	slices.SortFunc(r.Types, func(a, b TypeRow) int { return cmp.Compare(a.OID, b.OID) })
+	slices.SortFunc(r.Labels, func(a, b LabelRow) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Order, b.Order))
+	})
+	slices.SortFunc(r.Parts, func(a, b PartRow) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Num, b.Num))
+	})
 	slices.SortFunc(r.Casts, func(a, b CastRow) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target))
 	})
@@ -222,6 +239,12 @@ func (r *Rows) each(add func(any)) {
 		add(v)
 	}
 	for _, v := range r.Types {
+		add(v)
+	}
+	for _, v := range r.Labels {
+		add(v)
+	}
+	for _, v := range r.Parts {
 		add(v)
 	}
 	for _, v := range r.Casts {
@@ -284,6 +307,14 @@ func (s *Snapshot) Type(schema, name string) *TypeRow { return s.types[Name{sche
 
 // TypeByOID returns a type that is not the server's own, or nil.
 func (s *Snapshot) TypeByOID(oid uint32) *TypeRow { return s.typeByOID[oid] }
+
+// Labels returns the labels of an enum in their order. The slice is shared: do
+// not change it.
+func (s *Snapshot) Labels(enum uint32) []string { return s.labels[enum] }
+
+// Parts returns the attributes of a composite type in their order; nothing for
+// a table's row type. The slice is shared: do not change it.
+func (s *Snapshot) Parts(composite uint32) []PartRow { return s.parts[composite] }
 
 // Casts returns the casts that call functions and are not the server's own.
 // The slice is shared: do not change it.
