@@ -170,6 +170,11 @@ type Object struct {
 	// empty if it is named in the text. Rules on the object apply all the same.
 	Via string `json:"via,omitempty"`
 
+	// Derived is true if the object has no columns of its own to speak of: a view
+	// or partition, whose columns stand for those of further objects listed with
+	// it, or a sequence.
+	Derived bool `json:"derived,omitempty"`
+
 	// System is true for the server's own catalog (pg_catalog, information_schema).
 	System bool `json:"system,omitempty"`
 }

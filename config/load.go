@@ -17,9 +17,11 @@ const (
 	KindUser       = "User"
 	KindPolicy     = "Policy"
 	KindPolicyTest = "PolicyTest"
+
+	KindClassification = "Classification"
 )
 
-var kinds = []string{KindGateway, KindResource, KindUser, KindPolicy, KindPolicyTest}
+var kinds = []string{KindGateway, KindResource, KindUser, KindPolicy, KindPolicyTest, KindClassification}
 
 // Load reads the configuration at path: a YAML file, or a folder whose *.yaml
 // and *.yml files are read, also in folders below it. Hidden names are passed over. With
@@ -62,6 +64,8 @@ func build(path string, docs []strictyaml.Document) (*Config, []strictyaml.Probl
 			problems = append(problems, c.addUser(d)...)
 		case KindPolicy:
 			c.Policies = append(c.Policies, d)
+		case KindClassification:
+			c.Classifications = append(c.Classifications, d)
 		case KindPolicyTest:
 			c.Tests = append(c.Tests, d)
 		default:

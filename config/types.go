@@ -14,9 +14,10 @@ type Config struct {
 	Users     []User
 
 	// Policies holds the documents of kind Policy, Tests those of kind
-	// PolicyTest, in the order of files.
-	Policies []strictyaml.Document
-	Tests    []strictyaml.Document
+	// PolicyTest, Classifications those of that kind, in the order of files.
+	Policies        []strictyaml.Document
+	Tests           []strictyaml.Document
+	Classifications []strictyaml.Document
 
 	// Warnings are doubtful but allowed.
 	Warnings []strictyaml.Problem

@@ -21,6 +21,7 @@ func (c *compiler) match(who string, spec *matchSpec) *match {
 		settings:   c.globs(who, spec.Settings),
 		tables:     c.names(who, spec.Tables, 1, 2),
 		columns:    c.names(who, spec.Columns, 2, 3),
+		tags:       c.tags(who, spec.Tags),
 		functions:  c.names(who, spec.Functions, 1, 2),
 		confidence: parsed(c, who, "confidence", spec.Confidence, access.ParseConfidence, []string{"exact", "partial", "opaque"}),
 	}

@@ -23,7 +23,7 @@ func TestDocumentNamesEverything(t *testing.T) {
 		names = append(names, v.names()...)
 	}
 	names = slices.Concat(names, masks, detectables, counters, protocols, effectNames,
-		[]string{"protocols", "verbs", "access", "groups", "subjects", "kinds", "resource.names", "resource.labels", "tables", "columns",
+		[]string{"protocols", "verbs", "access", "groups", "subjects", "kinds", "resource.names", "resource.labels", "tables", "columns", "tags",
 			"functions", "settings", "confidence", "client.cidr", "not", "approval", "mask", "limit", "record", "notify", "message", "hint", "mode"})
 	for _, name := range names {
 		if !strings.Contains(doc, "`"+name+"`") && !regexp.MustCompile(`[{,( ]`+regexp.QuoteMeta(name)+`[}:,]`).MatchString(doc) {
@@ -54,7 +54,7 @@ func TestDocumentExamplesLoad(t *testing.T) {
 			}
 		}
 	}
-	if n != 2 {
+	if n != 3 {
 		t.Errorf("%d examples", n)
 	}
 }

@@ -87,13 +87,21 @@ func (f *finding) because(q *question) string {
 		case t == f.met && t != yes:
 			parts = append(parts, fmt.Sprintf("%s => %s", c.text(), t))
 		case f.met == yes && c.about == aboutObjects:
-			parts = append(parts, fmt.Sprintf("%s => %s", c.text(), touched(&q.r.Action)))
+			parts = append(parts, fmt.Sprintf("%s => %s", c.text(), c.shown(q)))
 		}
 	}
 	if f.rule.when != nil && (f.met != no || len(parts) == 0) {
 		parts = append(parts, f.rule.when.because(q))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// shown says what the condition is about in this action.
+func (c *cond) shown(q *question) string {
+	if c.show != nil {
+		return c.show(q)
+	}
+	return touched(&q.r.Action)
 }
 
 // best is the condition's answer for the member of the chain that it fits best.

@@ -24,7 +24,7 @@ type Inventory struct {
 // Lint finds rules that are valid but cannot do what their author meant: dead,
 // shadowed or redundant ones, unknown groups, approvals that nobody can give or
 // that no rule allows, labels that nobody has, regular expressions that are
-// slow. What it finds are warnings.
+// slow, tags that nothing carries. What it finds are warnings.
 func Lint(s *Set, inv Inventory) []strictyaml.Problem {
 	if s == nil {
 		return nil
@@ -35,6 +35,7 @@ func Lint(s *Set, inv Inventory) []strictyaml.Problem {
 		l.groups(r)
 		l.channels(r)
 		l.regexes(r)
+		l.tags(r)
 		l.shadowed(r)
 		l.ungranted(r)
 	}
@@ -68,7 +69,49 @@ func (l *linter) resources(r *rule) {
 	if len(reached) == 0 && !missing {
 		l.warn(r, "never applies: no resource matches its protocols, names and labels")
 	}
+	l.unclassed(r, reached)
 	l.readLabels(r, reached)
+}
+
+// unclassed warns of tags at a resource where no column can carry any.
+func (l *linter) unclassed(r *rule, reached []access.Resource) {
+	if r.match.allTags() == nil {
+		return
+	}
+	for _, res := range reached {
+		if l.set.classes[res.Name] == nil {
+			l.warn(r, "asks for tags, and resource %q has no Classification: no column there carries one (sluice scan %s proposes some)", res.Name, res.Name)
+			return
+		}
+	}
+}
+
+// tags warns of tags that no Classification gives.
+func (l *linter) tags(r *rule) {
+	var known []string
+	for _, c := range l.set.classes {
+		for tag := range c.tags {
+			known = append(known, tag)
+		}
+	}
+	for _, tag := range r.match.allTags() {
+		if tag != Unclassified && !slices.Contains(known, tag) {
+			l.warn(r, "no Classification gives the tag %q%s", tag, strictyaml.Suggest(tag, append(known, Unclassified)))
+		}
+	}
+	if r.match.tags != nil && r.mask != nil && len(r.mask.columns) > 0 {
+		l.warn(r, "masks the columns it names where a column with such a tag is touched; to mask those with the tag, leave mask.columns out")
+	}
+}
+
+// allTags lists the tags that the block asks for, also inside not.
+func (m *match) allTags() (all []string) {
+	for ; m != nil; m = m.not {
+		if m.tags != nil {
+			all = append(all, m.tags.tags...)
+		}
+	}
+	return all
 }
 
 // onResource asks only what the rule says about the resource.

@@ -31,6 +31,8 @@ type Set struct {
 	rules  []*rule
 	index  index
 	digest string
+
+	classes map[string]*Classification // by resource
 }
 
 // A rule is one compiled rule.
@@ -55,8 +57,17 @@ type rule struct {
 // A maskRule says what a rule masks.
 type maskRule struct {
 	columns []namePattern // schema.table.column
+	tags    *tagMatch     // or those that carry a tag
 	detect  []string
 	with    string
+}
+
+// on returns patterns for the columns that it masks in a table.
+func (m *maskRule) on(q *question, o *access.Object) []namePattern {
+	if m.tags != nil {
+		return m.tags.on(q, o, false)
+	}
+	return m.columns
 }
 
 func (r *rule) allows() bool { return r.effect == effAllow }
@@ -76,8 +87,8 @@ func (r *rule) reason() access.Reason {
 	}
 }
 
-// Load compiles the documents of kind Policy; other kinds are passed over. With
-// any problem at all the set is nil: a bundle holds as a whole or not at all.
+// Load compiles the documents of kinds Policy and Classification; other kinds
+// are passed over. With any problem at all the set is nil: a bundle holds as a whole or not at all.
 func Load(docs []strictyaml.Document) (*Set, []strictyaml.Problem) {
 	l, err := newLoader()
 	if err != nil {
@@ -100,12 +111,12 @@ func newLoader() (*loader, error) {
 }
 
 func (l *loader) load(docs []strictyaml.Document) (*Set, []strictyaml.Problem) {
-	policies := slices.DeleteFunc(slices.Clone(docs), func(d strictyaml.Document) bool { return d.Kind != Kind })
-	slices.SortStableFunc(policies, func(a, b strictyaml.Document) int { return cmp.Compare(a.Name, b.Name) })
-	problems := strictyaml.Duplicates(policies)
-	s := &Set{digest: digest(policies)}
+	policies, classes := ofKind(docs, Kind), ofKind(docs, ClassificationKind)
+	problems := strictyaml.Duplicates(slices.Concat(policies, classes))
+	k := classify(classes, &problems)
+	s := &Set{digest: digest(policies, classes), classes: k.classes}
 	for _, d := range policies {
-		c := compiler{doc: d, problems: &problems}
+		c := compiler{doc: d, classes: k, problems: &problems}
 		c.expressions = expressions{env: l.env, views: l.views, defs: map[string]uses{}, problems: &problems}
 		s.rules = append(s.rules, c.policy()...)
 	}
@@ -119,6 +130,14 @@ func (l *loader) load(docs []strictyaml.Document) (*Set, []strictyaml.Problem) {
 	return s, nil
 }
 
+// ofKind returns the documents of one kind, by name: the order of files does
+// not matter.
+func ofKind(docs []strictyaml.Document, kind string) []strictyaml.Document {
+	found := slices.DeleteFunc(slices.Clone(docs), func(d strictyaml.Document) bool { return d.Kind != kind })
+	slices.SortStableFunc(found, func(a, b strictyaml.Document) int { return cmp.Compare(a.Name, b.Name) })
+	return found
+}
+
 // Digest identifies the policies: SHA-256 in hex over their names, labels and
 // specs, whatever their files, order of keys, comments and formatting.
 func (s *Set) Digest() string {
@@ -129,10 +148,10 @@ func (s *Set) Digest() string {
 }
 
 // digest hashes documents in order.
-func digest(docs []strictyaml.Document) string {
+func digest(policies, classes []strictyaml.Document) string {
 	h := sha256.New()
-	for _, d := range docs {
-		fmt.Fprintf(h, "policy %q\n", d.Name)
+	for _, d := range slices.Concat(policies, classes) {
+		fmt.Fprintf(h, "%s %q\n", strings.ToLower(d.Kind), d.Name)
 		keys := make([]string, 0, len(d.Labels))
 		for k := range d.Labels {
 			keys = append(keys, k)
@@ -180,6 +199,7 @@ func hashNode(h hash.Hash, n *yaml.Node, depth int) {
 // A compiler turns one document into rules.
 type compiler struct {
 	doc      strictyaml.Document
+	classes  *classifier
 	problems *[]strictyaml.Problem
 	here     strictyaml.Pos // of the block being compiled, for lists without a place
 	expressions
@@ -383,6 +403,12 @@ func (c *compiler) mask(who string, spec *ruleSpec, r *rule) {
 
 // maskColumns takes the columns from where the rule names them.
 func (c *compiler) maskColumns(who string, m *maskSpec, r *rule, out *maskRule) {
+	if len(out.columns)+len(out.detect) == 0 && r.match.tags != nil {
+		if out.tags = r.match.tags; len(r.match.columns) > 0 {
+			c.fail(m.Pos, "%s: mask either match.columns or match.tags; use two rules for both", who)
+		}
+		return
+	}
 	if len(out.columns) == 0 && len(out.detect) == 0 {
 		out.columns = r.match.columns
 		for _, t := range r.match.tables {
@@ -396,7 +422,7 @@ func (c *compiler) maskColumns(who string, m *maskSpec, r *rule, out *maskRule) 
 		c.fail(m.Pos, "%s: mask either columns or what detectors find; use two rules for both", who)
 	}
 	if len(out.columns) == 0 && len(out.detect) == 0 {
-		c.fail(m.Pos, "%s: nothing to mask: name match.columns, match.tables, mask.columns or mask.detect", who)
+		c.fail(m.Pos, "%s: nothing to mask: name match.columns, match.tables, match.tags, mask.columns or mask.detect", who)
 	}
 }
 

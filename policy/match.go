@@ -22,6 +22,7 @@ type match struct {
 	labels     map[string][]string
 	tables     []namePattern
 	columns    []namePattern
+	tags       *tagMatch // nil: not given
 	functions  []namePattern
 	settings   []glob
 	confidence []access.Confidence
@@ -50,6 +51,7 @@ type cond struct {
 	// indexed conditions are answered by the index, exactly, for a subject that
 	// acts alone.
 	indexed bool
+	show    func(q *question) string // what made it hold; nil: what the action touches
 	eval    func(q *question, who *access.Subject, every bool) tri
 }
 
@@ -110,6 +112,9 @@ func (m *match) finish() {
 	add(len(m.functions) > 0, cond{key: "functions", want: patterns(m.functions), about: aboutObjects, eval: m.evalFunctions})
 	add(len(m.tables) > 0, cond{key: "tables", want: patterns(m.tables), about: aboutObjects, eval: m.evalTables})
 	add(len(m.columns) > 0, cond{key: "columns", want: patterns(m.columns), about: aboutObjects, eval: m.evalColumns})
+	if m.tags != nil {
+		add(true, cond{key: "tags", want: list(m.tags.tags), about: aboutObjects, eval: m.evalTags, show: m.tags.tagged})
+	}
 	add(m.not != nil, cond{key: "not", want: m.notText(), about: m.notAbout(), eval: m.evalNot})
 }
 
@@ -226,7 +231,7 @@ func (m *match) notAbout() aspect {
 
 // objects reports whether a condition, also inside not, asks what an action touches.
 func (m *match) objects() bool {
-	return len(m.tables)+len(m.columns)+len(m.functions) > 0 || m.not != nil && m.not.objects()
+	return len(m.tables)+len(m.columns)+len(m.functions) > 0 || m.tags != nil || m.not != nil && m.not.objects()
 }
 
 // some collects the answers for several objects.

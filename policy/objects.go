@@ -78,6 +78,15 @@ func schema(ps []namePattern, name string) tri {
 
 // evalColumns asks about columns of tables.
 func (m *match) evalColumns(q *question, _ *access.Subject, every bool) tri {
+	return m.columnsOn(q, every, m.named, nil)
+}
+
+// named returns the column patterns that the block itself has.
+func (m *match) named(*question, *access.Object, bool) []namePattern { return m.columns }
+
+// columnsOn asks about columns: on gives the patterns for a table, schema, if
+// there is one, judges a schema as a whole.
+func (m *match) columnsOn(q *question, every bool, on func(*question, *access.Object, bool) []namePattern, schema func(*question, string) tri) tri {
 	if q.posture || q.anyColumn {
 		return unknown
 	}
@@ -86,7 +95,9 @@ func (m *match) evalColumns(q *question, _ *access.Subject, every bool) tri {
 		o := &q.r.Action.Objects[i]
 		switch {
 		case o.Kind == access.KindTable:
-			m.columnsOf(o, every, &s)
+			columnsOf(on(q, o, every), o, every, &s)
+		case o.Kind == access.KindSchema && !every && schema != nil:
+			s.add(schema(q, o.Name))
 		case every && beyondTables(o):
 			s.add(no)
 		}
@@ -97,12 +108,12 @@ func (m *match) evalColumns(q *question, _ *access.Subject, every bool) tri {
 	return s.answer(q, every)
 }
 
-func (m *match) columnsOf(o *access.Object, every bool, s *some) {
+func columnsOf(ps []namePattern, o *access.Object, every bool, s *some) {
 	if every {
-		m.everyColumnOf(o, s)
+		everyColumnOf(ps, o, s)
 		return
 	}
-	for _, p := range m.columns {
+	for _, p := range ps {
 		t := p.onTable(o)
 		if t == no {
 			continue
@@ -122,20 +133,20 @@ func (m *match) columnsOf(o *access.Object, every bool, s *some) {
 	}
 }
 
-func (m *match) everyColumnOf(o *access.Object, s *some) {
+func everyColumnOf(ps []namePattern, o *access.Object, s *some) {
 	if !o.ColumnsKnown {
-		s.add(m.column(o, nil))
+		s.add(fits(ps, o, nil))
 		return
 	}
 	for i := range o.Columns {
-		s.add(m.column(o, &o.Columns[i]))
+		s.add(fits(ps, o, &o.Columns[i]))
 	}
 }
 
-// column matches one column; nil stands for all of the table's.
-func (m *match) column(o *access.Object, c *access.ColumnUse) tri {
+// fits matches one column; nil stands for all of the table's.
+func fits(ps []namePattern, o *access.Object, c *access.ColumnUse) tri {
 	t := no
-	for _, p := range m.columns {
+	for _, p := range ps {
 		if c == nil && p.parts[2].any() || c != nil && p.parts[2].match(c.Name) {
 			t = max(t, p.onTable(o))
 		}

@@ -24,7 +24,7 @@ func (j *judgement) obligations() []access.Obligation {
 			continue
 		}
 		if f.rule.mask != nil {
-			masks = f.rule.masks(&j.q.r.Action, masks)
+			masks = f.rule.masks(j.q, masks)
 		}
 		if f.rule.limit != nil {
 			limit = tighter(limit, f.rule.limit)
@@ -79,7 +79,8 @@ func tighter(a, b *access.Limit) *access.Limit {
 // masks appends what the rule masks in an action that it holds for: the columns
 // that the action is known to touch, and a mask for the unknown where more may
 // be reached.
-func (r *rule) masks(a *access.Action, all []access.Mask) []access.Mask {
+func (r *rule) masks(q *question, all []access.Mask) []access.Mask {
+	a := &q.r.Action
 	m := access.Mask{With: r.mask.with, Rule: r.name}
 	if len(r.mask.detect) > 0 {
 		m.Detect = r.mask.detect
@@ -87,7 +88,7 @@ func (r *rule) masks(a *access.Action, all []access.Mask) []access.Mask {
 	}
 	for i := range a.Objects {
 		if o := &a.Objects[i]; o.Kind == access.KindTable {
-			all = r.tableMasks(o, m, all)
+			all = r.tableMasks(q, o, m, all)
 		}
 	}
 	if a.Confidence != access.Exact {
@@ -97,8 +98,8 @@ func (r *rule) masks(a *access.Action, all []access.Mask) []access.Mask {
 	return all
 }
 
-func (r *rule) tableMasks(o *access.Object, m access.Mask, all []access.Mask) []access.Mask {
-	for _, p := range r.mask.columns {
+func (r *rule) tableMasks(q *question, o *access.Object, m access.Mask, all []access.Mask) []access.Mask {
+	for _, p := range r.mask.on(q, o) {
 		if p.onTable(o) == no || !r.onTable(o) {
 			continue
 		}

@@ -24,23 +24,23 @@ func (s *Set) Result(r access.Request, d access.Decision, cols []access.Column) 
 	if d.Effect != access.Allow {
 		return nil, fmt.Errorf("policy: result of an action that was not allowed")
 	}
-	rules, err := s.maskers(&r)
+	q := newQuestion(&r)
+	rules, err := s.maskers(q)
 	if err != nil || len(rules) == 0 {
 		return out, err
 	}
 	for i := range cols {
-		out[i] = columnMask(rules, &cols[i])
+		out[i] = columnMask(q, rules, &cols[i])
 	}
 	return out, nil
 }
 
 // maskers returns the rules that mask something for a request, whatever columns
 // the action is known to touch.
-func (s *Set) maskers(r *access.Request) ([]*rule, error) {
+func (s *Set) maskers(q *question) ([]*rule, error) {
 	if s == nil {
 		return nil, fmt.Errorf("policy: no policy is loaded")
 	}
-	q := newQuestion(r)
 	q.anyColumn = true
 	var rules []*rule
 	var failed error
@@ -65,17 +65,17 @@ func (s *Set) maskers(r *access.Request) ([]*rule, error) {
 	return rules, failed
 }
 
-func columnMask(rules []*rule, c *access.Column) access.Mask {
+func columnMask(q *question, rules []*rule, c *access.Column) access.Mask {
 	var m access.Mask
 	for _, r := range rules {
-		if len(r.mask.columns) == 0 {
+		if len(r.mask.detect) > 0 {
 			continue
 		}
 		if !c.Traced {
 			m = harder(m, access.Mask{With: hidden, Unknown: true, Rule: r.name})
 		}
 		for _, o := range c.Origins {
-			if r.hides(o) {
+			if r.hides(q, o) {
 				m = harder(m, access.Mask{Column: o, With: r.mask.with, Rule: r.name})
 			}
 		}
@@ -94,14 +94,26 @@ func harder(a, b access.Mask) access.Mask {
 }
 
 // hides reports whether the rule masks what comes from a column.
-func (r *rule) hides(c access.ColumnID) bool {
-	o := access.Object{Kind: access.KindTable, Schema: c.Schema, Name: c.Table}
+func (r *rule) hides(q *question, c access.ColumnID) bool {
+	o := access.Object{Kind: access.KindTable, Schema: c.Schema, Name: c.Table, ColumnsKnown: true, Columns: []access.ColumnUse{{Name: c.Column}}}
 	if !r.onTable(&o) {
 		return false
 	}
-	for _, p := range r.mask.columns {
+	o.Derived, o.System = q.derived(c), c.Schema == "pg_catalog" || c.Schema == "information_schema"
+	for _, p := range r.mask.on(q, &o) {
 		if p.parts[2].match(c.Column) && p.onTable(&o) != no {
 			return true
+		}
+	}
+	return false
+}
+
+// derived reports whether the action touches the column's table as one whose
+// columns stand for those of others.
+func (q *question) derived(c access.ColumnID) bool {
+	for i := range q.r.Action.Objects {
+		if o := &q.r.Action.Objects[i]; o.Kind == access.KindTable && o.Name == c.Table && o.Schema == c.Schema {
+			return o.Derived
 		}
 	}
 	return false

@@ -48,6 +48,7 @@ type matchSpec struct {
 	Resource   *resourceSpec `yaml:"resource"`
 	Tables     texts         `yaml:"tables"`
 	Columns    texts         `yaml:"columns"`
+	Tags       texts         `yaml:"tags"`
 	Functions  texts         `yaml:"functions"`
 	Settings   texts         `yaml:"settings"`
 	Commands   *commandsSpec `yaml:"commands"`

@@ -52,8 +52,8 @@ func Check(ctx context.Context, path string) CheckReport {
 	docs, _, _ := config.Documents(path) // Load reports the problems
 	cfg, problems := config.Load(path)
 	set, more := policy.Load(docs)
-	report := CheckReport{Errors: texts(append(problems, more...)), Warnings: []string{}}
-	if cfg == nil || set == nil {
+	report := CheckReport{Errors: texts(slices.Concat(problems, more, unplaced(set, cfg))), Warnings: []string{}}
+	if len(report.Errors) > 0 {
 		return report
 	}
 	untested, broken := coverage(ctx, set, cfg)
@@ -61,13 +61,39 @@ func Check(ctx context.Context, path string) CheckReport {
 	report.Warnings = texts(slices.Concat(cfg.Warnings, policy.Lint(set, inventory(cfg)), untested))
 	report.Summary = fmt.Sprintf("%s, %s, %s, %s", plural(len(cfg.Resources), "resource", "resources"), plural(len(cfg.Users), "user", "users"),
 		plural(len(cfg.Policies), "policy", "policies"), plural(len(cfg.Tests), "policy test", "policy tests"))
+	if n := len(cfg.Classifications); n > 0 {
+		report.Summary += ", " + plural(n, "classification", "classifications")
+	}
 	return report
 }
 
 // lints are the warnings that serve logs; it does not run tests.
 func lints(cfg *config.Config) []string {
-	set, _ := policy.Load(cfg.Policies)
+	set, _ := compiled(cfg)
 	return texts(slices.Concat(cfg.Warnings, policy.Lint(set, inventory(cfg))))
+}
+
+// compiled is the policies of a configuration with what its columns are
+// tagged with.
+func compiled(cfg *config.Config) (*policy.Set, []strictyaml.Problem) {
+	set, problems := policy.Load(slices.Concat(cfg.Policies, cfg.Classifications))
+	if problems = append(problems, unplaced(set, cfg)...); len(problems) > 0 {
+		return nil, problems
+	}
+	return set, nil
+}
+
+// unplaced reports tags for resources that do not exist: a rule about them
+// would protect nothing.
+func unplaced(set *policy.Set, cfg *config.Config) []strictyaml.Problem {
+	if cfg == nil {
+		return nil
+	}
+	names := []string{}
+	for _, r := range cfg.Resources {
+		names = append(names, r.Name)
+	}
+	return set.Unplaced(names)
 }
 
 // inventory is what rules can speak of.

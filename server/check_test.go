@@ -94,3 +94,26 @@ func TestCanWithoutItsDatabaseSaysSo(t *testing.T) {
 		}
 	}
 }
+
+const tags = `
+apiVersion: sluice/v1
+kind: Classification
+metadata: {name: shop}
+spec: {resource: shop, columns: {public.customers.email: [pii]}}
+`
+
+func TestCheckKnowsTags(t *testing.T) {
+	tagged := strings.Replace(rules, "verbs: [delete, update]", "tags: [pi]", 1)
+	r := Check(t.Context(), folderOf(t, map[string]string{"house.yaml": plain, "rules.yaml": tagged, "tags.yaml": tags}))
+	if len(r.Errors) != 0 || !strings.Contains(strings.Join(r.Warnings, "\n"), `no Classification gives the tag "pi", did you mean "pii"?`) ||
+		!strings.HasSuffix(r.Summary, ", 1 classification") {
+		t.Errorf("%+v", r)
+	}
+	elsewhere := folderOf(t, map[string]string{"house.yaml": plain, "rules.yaml": rules, "tags.yaml": strings.Replace(tags, "resource: shop", "resource: shopp", 1)})
+	if r := Check(t.Context(), elsewhere); len(r.Errors) != 1 || !strings.Contains(r.Errors[0], `tags.yaml:5:18: there is no resource "shopp", did you mean "shop"?`) {
+		t.Errorf("%+v", r)
+	}
+	if _, err := load(elsewhere); err == nil {
+		t.Error("serve starts with tags for a resource that does not exist")
+	}
+}

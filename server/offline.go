@@ -166,7 +166,7 @@ func Can(ctx context.Context, path string, q v1.Question) ([]v1.Verdict, error) 
 	if err := problemsError(problems); err != nil {
 		return nil, err
 	}
-	set, problems := policy.Load(cfg.Policies)
+	set, problems := compiled(cfg)
 	if err := problemsError(problems); err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"sluice/access"
 	"sluice/config"
 	"sluice/internal/strictyaml"
-	"sluice/policy"
 )
 
 // reloadTimeout bounds finding secrets and writing the record of a change.
@@ -57,7 +56,7 @@ func (s *Server) reloaded(err error) {
 func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	set, problems := policy.Load(cfg.Policies)
+	set, problems := compiled(cfg)
 	if err := problemsError(problems); err != nil {
 		return err
 	}

@@ -82,8 +82,8 @@ func Serve(ctx context.Context, o ServeOptions) error {
 func load(path string) (*config.Config, error) {
 	docs, _, _ := config.Documents(path) // Load reports the problems
 	cfg, problems := config.Load(path)
-	_, more := policy.Load(docs)
-	return cfg, problemsError(append(problems, more...))
+	set, more := policy.Load(docs)
+	return cfg, problemsError(slices.Concat(problems, more, unplaced(set, cfg)))
 }
 
 func first(texts ...string) string {

@@ -208,7 +208,7 @@ func (s *Server) requestURL(id string) string {
 }
 
 func (s *Server) buildPolicy(_ context.Context, cfg *config.Config) error {
-	set, problems := policy.Load(cfg.Policies)
+	set, problems := compiled(cfg)
 	if len(problems) > 0 {
 		return problemsError(problems)
 	}

@@ -157,3 +157,16 @@ func TestLarge(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestDerived(t *testing.T) {
+	rows := sample()
+	rows.Relations = append(rows.Relations, RelationRow{OID: 30, Schema: "public", Name: "whole", Kind: 'p'}, RelationRow{OID: 31, Schema: "public", Name: "part", Kind: 'r'},
+		RelationRow{OID: 32, Schema: "public", Name: "m", Kind: 'm'}, RelationRow{OID: 33, Schema: "public", Name: "seq", Kind: 'S'})
+	rows.Inherits = append(rows.Inherits, InheritRow{31, 30})
+	s := build(t, rows, nil)
+	for name, want := range map[string]bool{"t": false, "v": true, "m": true, "child": false, "whole": false, "part": true, "seq": true} {
+		if got := s.Lookup("public", name).Derived(); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type Relation struct {
 	Parents    []uint32 // what it inherits from or is a partition of
 	Definition string   // of a view, every name qualified; empty for the server's own views
 	System     bool     // in pg_catalog or information_schema
+	Partition  bool     // every column is its parent's
 }
 
 // A Column is one column of a [Relation].
@@ -55,6 +56,11 @@ type Column struct {
 
 // IsView reports whether the relation shows others through a query.
 func (r *Relation) IsView() bool { return r.Kind == 'v' || r.Kind == 'm' }
+
+// Derived reports whether the columns hold nothing of their own: those of a view
+// or partition stand for those of what [Snapshot.Reaches], those of a sequence
+// are the server's.
+func (r *Relation) Derived() bool { return r.IsView() || r.Partition || r.Kind == 'S' }
 
 // Column returns the column called name, or nil.
 func (r *Relation) Column(name string) *Column {
@@ -143,6 +149,8 @@ func (s *Snapshot) addLinks(rows *Rows) {
 	for _, row := range rows.Inherits {
 		if r := s.byOID[row.Child]; r != nil {
 			r.Parents = append(r.Parents, row.Parent)
+			p := s.byOID[row.Parent]
+			r.Partition = p != nil && p.Kind == 'p'
 		}
 	}
 	for _, row := range rows.Views {

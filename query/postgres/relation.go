@@ -239,6 +239,7 @@ func (r *relUse) object() access.Object {
 	}
 	if r.rel != nil {
 		o.OID = r.rel.OID
+		o.Derived = !r.temp && !(r.whole && r.rel.IsView()) && r.rel.Derived()
 	}
 	return o
 }
@@ -272,7 +273,7 @@ func (a *analysis) reached(r *relUse) []access.Object {
 		objects = append(objects, access.Object{
 			Kind: access.KindTable, Schema: b.Schema, Name: b.Name, OID: b.OID, Read: r.reads(), Write: r.write && !a.maintenance,
 			Columns: sortedUses(uses[b.OID]), ColumnsKnown: complete && !r.unknown,
-			Via: r.schema + "." + r.name, System: b.System,
+			Via: r.schema + "." + r.name, System: b.System, Derived: b.Derived(),
 		})
 	}
 	return objects

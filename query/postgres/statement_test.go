@@ -397,3 +397,22 @@ func check(t *testing.T, text string, st *Statement) {
 		t.Errorf("%q: %s without a reason", text, act.Confidence)
 	}
 }
+
+// What stands for other columns says so, and lists them.
+func TestDerivedObjects(t *testing.T) {
+	for text, want := range map[string]string{
+		"select payload from events_2024":    "public.events_2024:true public.events:false",
+		"select code from v_over":            "public.v_over:true public.v_plain:true public.customers:false",
+		"select id from customers":           "public.customers:false",
+		"drop view v_plain":                  "public.v_plain:false",
+		"select payload from events limit 1": "public.events:false",
+	} {
+		var got []string
+		for _, o := range analyze(t, testEnv(t), text).Action.Objects {
+			got = append(got, fmt.Sprintf("%s:%v", o.Qualified(), o.Derived))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
