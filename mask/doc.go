@@ -13,6 +13,10 @@
 // methods; text.go, number.go and temporal.go carry it out by [Kind]; keyed.go
 // holds the two keyed functions behind hash.
 //
+// [Transform.ApplyType] does the same for a [Type], which knows more: what an
+// array's elements and a composite's parts are, how long a varchar(n) may be.
+// type.go is its middle; array.go, record.go and scaled.go carry it out.
+//
 // A [Detector] looks into values of columns that no rule named and finds
 // e-mail addresses, cards, national ids and secrets in them. A value first
 // passes a gate, one walk that counts four classes of byte and asks for two

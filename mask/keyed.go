@@ -207,17 +207,17 @@ func (k *keyed) hashBytea(dst, value []byte, bin bool) ([]byte, bool) {
 func (k *keyed) permuteInt(n int64) int64 {
 	switch {
 	case fits(n, KindInt2):
-		return int64(int16(k.feistel(uint64(uint16(n)), 8)))
+		return int64(int16(k.feistel(uint64(uint16(n)), 8, 0)))
 	case fits(n, KindInt4):
 		for {
-			n = int64(int32(k.feistel(uint64(uint32(n)), 16)))
+			n = int64(int32(k.feistel(uint64(uint32(n)), 16, 0)))
 			if !fits(n, KindInt2) {
 				return n
 			}
 		}
 	}
 	for {
-		n = int64(k.feistel(uint64(n), 32))
+		n = int64(k.feistel(uint64(n), 32, 0))
 		if !fits(n, KindInt4) {
 			return n
 		}
@@ -227,8 +227,9 @@ func (k *keyed) permuteInt(n int64) int64 {
 // rounds of the Feistel network; NIST SP 800-38G prescribes ten for FF1.
 const rounds = 10
 
-// feistel permutes words of two halves of the given bits.
-func (k *keyed) feistel(x uint64, half int) uint64 {
+// feistel permutes words of two halves of the given bits; each tweak gives
+// another permutation.
+func (k *keyed) feistel(x uint64, half int, tweak byte) uint64 {
 	mask := uint64(1)<<half - 1
 	left, right := x>>half, x&mask
 	var in [sha256.Size + 8]byte
@@ -236,6 +237,7 @@ func (k *keyed) feistel(x uint64, half int) uint64 {
 	for r := range rounds {
 		in[sha256.Size] = byte(half)
 		in[sha256.Size+1] = byte(r)
+		in[sha256.Size+2] = tweak
 		binary.BigEndian.PutUint32(in[sha256.Size+4:], uint32(right))
 		s := sha256.Sum256(in[:]) // one block of fixed length: a PRF of the keyed prefix
 		left, right = right, left^uint64(binary.BigEndian.Uint32(s[:]))&mask

@@ -17,7 +17,7 @@ const (
 // zero appends the kind's own zero.
 func zero(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
 	if kind == KindArray {
-		return zeroArray(dst, value, bin)
+		return Transform{method: methodZero}.array(dst, value, &unknownType, bin)
 	}
 	if kind >= kindEnd {
 		return dst, true
@@ -49,7 +49,13 @@ var zeros = [kindEnd]struct {
 	binary string
 }{
 	KindUnknown:     {size: -1},
-	KindArray:       {size: -1}, // zeroArray
+	KindArray:       {size: -1}, // array.go
+	KindComposite:   {size: -1}, // record.go
+	KindEnum:        {size: -1}, // Type.zero, as bit(n)
+	KindBit:         {size: -1},
+	KindVarbit:      {size: 4},
+	KindRange:       {text: "empty", binary: "\x01"},
+	KindMultirange:  {text: "{}", size: 4},
 	KindText:        {},
 	KindXML:         {},
 	KindJSON:        {text: "null"},
@@ -73,19 +79,7 @@ var zeros = [kindEnd]struct {
 	KindInet:        {text: "0.0.0.0", binary: "\x02\x20\x00\x04\x00\x00\x00\x00"}, // family, bits, is cidr, length
 	KindCIDR:        {text: "0.0.0.0/0", binary: "\x02\x00\x01\x04\x00\x00\x00\x00"},
 	KindMAC:         {text: "00:00:00:00:00:00", size: 6},
-}
-
-// zeroArray is the empty array; the binary one names its element's type as the
-// value did.
-func zeroArray(dst, value []byte, bin bool) ([]byte, bool) {
-	if !bin {
-		return append(dst, "{}"...), false
-	}
-	if len(value) < 12 { // dimensions, has nulls, element type
-		return dst, true
-	}
-	dst = append(dst, nothing[:8]...)
-	return append(dst, value[8:12]...), false
+	KindMAC8:        {text: "00:00:00:00:00:00:00:00", size: 8},
 }
 
 // year moves a date or timestamp to the start of its year.

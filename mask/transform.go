@@ -24,8 +24,9 @@ import (
 // partial shows four characters of ten or more, two of six or more, none of
 // less; of integers four digits of eight or more. card_last4 shows four digits
 // if there are 12 to 19. zero also knows bool, floats, time, interval, inet,
-// macaddr, oid and arrays; xml goes the way of json, without the quotes. All
-// other kinds are NULL under every method.
+// macaddr, oid, ranges (empty), enums (the first label) and bit strings; xml
+// goes the way of json, without the quotes. Arrays and composites are masked
+// element by element (type.go). All other kinds are NULL under every method.
 type method uint8
 
 const (

@@ -10,6 +10,7 @@ import (
 	"sluice/access"
 	"sluice/pipeline"
 	"sluice/protocol/postgres/wire"
+	"sluice/query/catalog"
 	query "sluice/query/postgres"
 )
 
@@ -114,11 +115,11 @@ func (s *session) copyPortal(po *portal) error {
 
 // copyOutPlan makes the plan of one COPY TO STDOUT; nil if all may pass.
 func (s *session) copyOutPlan(st *query.Statement, permit *pipeline.Permit) (*plan, error) {
-	cols, copied := s.copyColumns(st)
+	cols, known := s.copyColumns(st)
 	if cols == nil && s.maskable(permit) {
 		return nil, errCopyColumnsUnknown
 	}
-	pl, err := s.planColumns(permit, cols, copied)
+	pl, err := s.planColumns(permit, cols, known)
 	if err != nil || pl == nil {
 		return pl, err
 	}
@@ -133,64 +134,64 @@ func (s *session) copyOutPlan(st *query.Statement, permit *pipeline.Permit) (*pl
 	return pl, nil
 }
 
-// copyColumns describes the columns that a COPY sends, and which of them show a
-// table's values as they are.
-func (s *session) copyColumns(st *query.Statement) (cols []access.Column, copied []bool) {
+// copyColumns describes the columns that a COPY sends.
+func (s *session) copyColumns(st *query.Statement) (cols []access.Column, known []shown) {
 	if st.Copy.Query != nil {
 		shared, ok := st.Copy.Query.Columns()
 		if !ok {
 			return nil, nil
 		}
-		cols, copied = slices.Clone(shared), make([]bool, len(shared))
+		cols, known = slices.Clone(shared), make([]shown, len(shared))
 		snap := s.snapshot()
 		for i, o := range st.Copy.Query.Outputs {
-			copied[i] = tracedCopy(snap, o)
+			known[i] = shown{tracedCopy(snap, o), -1}
 			if snap == nil || !o.Bare || len(o.Sources) != 1 {
 				continue
 			}
 			if rel := snap.Relation(o.Sources[0].Relation); rel != nil {
 				if c := rel.ByNum(o.Sources[0].Num); c != nil {
-					cols[i].Type = c.Type
+					cols[i].Type, known[i].mod = c.Type, c.Mod
 				}
 			}
 		}
-		return cols, copied
+		return cols, known
 	}
-	cols = s.relationColumns(st.Copy)
-	return cols, slices.Repeat([]bool{true}, len(cols)) // the server copies tables only
+	return s.relationColumns(st.Copy)
 }
 
-func (s *session) relationColumns(c *query.Copy) []access.Column {
+// relationColumns describes what COPY of a relation sends: the server copies
+// tables only, so all are a table's values.
+func (s *session) relationColumns(c *query.Copy) (cols []access.Column, known []shown) {
 	snap := s.snapshot()
 	if snap == nil {
-		return nil
+		return nil, nil
 	}
 	rel := snap.Lookup(c.Schema, c.Relation)
 	if rel == nil {
-		return nil
+		return nil, nil
 	}
-	var cols []access.Column
-	add := func(name string, num int16, typ uint32) {
-		origins, traced := snap.Origins(rel.OID, num)
-		cols = append(cols, access.Column{Name: name, Type: typ, Origins: origins, Traced: traced})
+	add := func(c *catalog.Column) {
+		origins, traced := snap.Origins(rel.OID, c.Num)
+		cols = append(cols, access.Column{Name: c.Name, Type: c.Type, Origins: origins, Traced: traced})
+		known = append(known, shown{true, c.Mod})
 	}
 	if len(c.Columns) == 0 {
 		for _, col := range rel.Columns {
 			if col.Computed {
 				continue // as the server does
 			}
-			add(col.Name, col.Num, col.Type)
+			add(&col)
 		}
-		return cols
+		return cols, known
 	}
 	for _, name := range c.Columns {
 		col := rel.Column(name)
 		if col == nil {
-			return nil
+			return nil, nil
 		}
-		add(col.Name, col.Num, col.Type)
+		add(col)
 	}
-	return cols
+	return cols, known
 }
 
 // maskCopy appends the CopyData msg with its values masked.

@@ -4,8 +4,8 @@ package postgres
 var maskedCases = []struct{ sql, want string }{
 	{"select email from customers order by id", "n***@secret.example; n***@secret.example; NULL"},
 	{"select id, email as id2, card from customers where id = 1", "1|n***@secret.example|****1202"},
-	{"select national_id, salary, uid from customers where id = 1", "0|0|00000000-0000-0000-0000-000000000000"},
-	{"select profile, photo, tags, codes from customers where id = 1", `"[redacted]"|\x|NULL|NULL`},
+	{"select national_id, salary, uid from customers where id = 1", "0|0.00|00000000-0000-0000-0000-000000000000"},
+	{"select profile, photo, tags, codes from customers where id = 1", `"[redacted]"|\x|{[redacted]}|NULL`},
 	{"select born, level, loud from customers where id = 1", "1961-01-01||****"},
 	{"select * from customers where id = 3", "3|Cid|Rome|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL"},
 	{"select c.email from customers c where id = 1", "n***@secret.example"},

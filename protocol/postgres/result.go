@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -105,7 +104,7 @@ type columnPlan struct {
 	masked bool           // the whole value
 	detect *mask.Detector // set: what it finds in the value
 	with   mask.Transform
-	kind   mask.Kind
+	typ    mask.Type
 	binary bool
 }
 
@@ -152,17 +151,17 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 	if err != nil {
 		return nil, s.malformed(err)
 	}
-	cols, copied := make([]access.Column, len(fields)), make([]bool, len(fields))
+	cols, known := make([]access.Column, len(fields)), make([]shown, len(fields))
 	lineage := lineageOf(st, len(fields))
 	snap := s.snapshot()
 	whole, traced := wholeLineage(&p.Request.Action)
 	for i, f := range fields {
-		cols[i], copied[i] = column(snap, f, lineage, i), shownCopy(snap, f)
+		cols[i], known[i] = column(snap, f, lineage, i), shown{shownCopy(snap, f), f.Mod}
 		if !cols[i].Traced && f.Table == 0 && traced {
 			cols[i].Origins, cols[i].Traced = whole, true
 		}
 	}
-	pl, err := s.planColumns(p, cols, copied)
+	pl, err := s.planColumns(p, cols, known)
 	if err != nil || pl == nil {
 		return pl, err
 	}
@@ -172,9 +171,15 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 	return pl, nil
 }
 
+// A shown is what masks need to know of a column and policies do not.
+type shown struct {
+	copied bool  // it shows a table's values as they are
+	mod    int32 // the type's modifier; -1: none
+}
+
 // planColumns asks the policy about columns and compiles its answer; nil if
-// all rows may pass. copied says which columns show a table's values as they are.
-func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, copied []bool) (*plan, error) {
+// all rows may pass.
+func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, known []shown) (*plan, error) {
 	pl := &plan{columns: make([]columnPlan, len(cols)), limits: p.Limits()}
 	masks, err := p.Result(cols)
 	if err != nil {
@@ -186,8 +191,11 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, copied [
 	}
 	for i, m := range masks {
 		c := &pl.columns[i]
-		c.kind = mask.FromPostgres(cols[i].Type)
-		if !copied[i] && m.With != "" && len(m.Detect) == 0 {
+		if m.With == "" && len(m.Detect) == 0 {
+			continue
+		}
+		c.typ = typeOf(s.snapshot(), cols[i].Type, known[i].mod)
+		if !known[i].copied && m.With != "" && len(m.Detect) == 0 {
 			m.With = forComputed(m.With)
 		}
 		if err := s.compile(c, m); err != nil {
@@ -202,9 +210,6 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, copied [
 }
 
 func (s *session) compile(c *columnPlan, m access.Mask) error {
-	if m.With == "" && len(m.Detect) == 0 {
-		return nil
-	}
 	with := m.With
 	if with == "" {
 		with = "redact"
@@ -221,7 +226,7 @@ func (s *session) compile(c *columnPlan, m access.Mask) error {
 	if err != nil {
 		return &fatal{code: "XX000", message: "sluice: mask: " + err.Error()}
 	}
-	if d.Wants(c.kind) {
+	if d.Wants(c.typ.Kind) {
 		c.detect, c.with = d, t
 	}
 	return nil
@@ -333,66 +338,6 @@ func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte) error {
 }
 
 func over(limit, n int64) bool { return limit > 0 && n > limit }
-
-// maskRow appends the DataRow msg with its values masked.
-func (p *plan) maskRow(dst, msg []byte, hits *int64) ([]byte, error) {
-	body := msg[wire.HeaderLen:]
-	if len(body) < 2 || int(binary.BigEndian.Uint16(body)) != len(p.columns) {
-		return dst, fmt.Errorf("it has other columns than described")
-	}
-	dst, at := wire.Begin(dst, 'D')
-	dst = append(dst, body[:2]...)
-	rest := body[2:]
-	for i := range p.columns {
-		if len(rest) < 4 {
-			return dst, wire.ErrMalformed
-		}
-		n := int32(binary.BigEndian.Uint32(rest))
-		if n < 0 {
-			dst, rest = append(dst, rest[:4]...), rest[4:]
-			continue
-		}
-		if int(n) > len(rest)-4 {
-			return dst, wire.ErrMalformed
-		}
-		c := &p.columns[i]
-		if !c.masked && c.detect == nil {
-			dst = append(dst, rest[:4+n]...)
-		} else {
-			dst = p.appendValue(dst, c, rest[4:4+n], hits)
-		}
-		rest = rest[4+n:]
-	}
-	return wire.End(dst, at), nil
-}
-
-// appendValue appends one masked value with its length; -1: NULL.
-func (p *plan) appendValue(dst []byte, c *columnPlan, v []byte, hits *int64) []byte {
-	at := len(dst)
-	dst = append(dst, 0, 0, 0, 0)
-	out, null, n := p.value(dst, c, v)
-	*hits += int64(n)
-	if null {
-		dst = out[:at+4]
-		binary.BigEndian.PutUint32(dst[at:], 0xffffffff)
-		return dst
-	}
-	binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-4))
-	return out
-}
-
-// value appends v as it may be shown.
-func (p *plan) value(dst []byte, c *columnPlan, v []byte) (out []byte, null bool, hits int) {
-	if c.masked {
-		out, null = c.with.Apply(dst, v, c.kind, c.binary)
-		return out, null, 1
-	}
-	out, null, hits = c.detect.Apply(dst, v, c.kind, c.binary, c.with)
-	if hits == 0 {
-		return append(dst, v...), false, 0
-	}
-	return out, null, hits
-}
 
 // limitNotice tells the client that a limit ended its result, before the
 // command tag, which it corrects.

@@ -228,6 +228,7 @@ type Field struct {
 	Table     uint32 // OID; 0: not a plain column
 	Attribute int16  // attribute number; 0: not a plain column
 	Type      uint32 // OID
+	Mod       int32  // type modifier; -1: none
 	Binary    bool
 }
 
@@ -238,7 +239,8 @@ func ParseRowDescription(body []byte, fields []Field) ([]Field, error) {
 	n := c.u16()
 	for range n {
 		f := Field{Name: c.str(), Table: c.u32(), Attribute: int16(c.i16()), Type: c.u32()}
-		c.take(6) // type size, type modifier
+		c.take(2) // type size
+		f.Mod = int32(c.u32())
 		f.Binary = c.i16() == 1
 		if c.bad {
 			return fields, ErrMalformed
