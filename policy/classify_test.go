@@ -337,11 +337,7 @@ func FuzzClassification(f *testing.F) {
 		if len(ps) > 0 {
 			return
 		}
-		s, ps := Load(docs)
-		if (s == nil) != (len(ps) > 0) {
-			t.Fatalf("a set and problems: %v", ps)
-		}
-		c := s.Classification("shop")
+		c := classify(ofKind(docs, ClassificationKind), &ps).classes["shop"]
 		if len(c.Tags("public", table, column)) > 0 && !c.Known("public", table, column) {
 			t.Error("tagged and not known")
 		}

@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgproto3"
 
 	"sluice/protocol"
 	"sluice/query/catalog"
@@ -268,7 +264,7 @@ func (l *catalogLoader) load(ctx context.Context, r *catalogReader) {
 		l.set.Log.Warn("catalog not read", "resource", target.Resource.Name, "database", target.Resource.Database, "error", err)
 	}
 	// An equal snapshot is thrown away: caches hang on the one in use.
-	if old := l.current.Load(); err == nil && (old == nil || old.Version() != next.Version()) {
+	if old := l.current.Load(); next != nil && (old == nil || old.Version() != next.Version()) {
 		l.current.Store(next)
 	}
 	l.finish(number, err)
@@ -286,91 +282,4 @@ func (l *catalogLoader) finish(number uint64, err error) {
 	l.served, l.failed = number, err
 	close(l.settled)
 	l.settled = make(chan struct{})
-}
-
-// A catalogReader owns a loader's connection. The zero value has none yet.
-type catalogReader struct{ conn *pgconn.PgConn }
-
-// snapshot reads the catalog once. A connection that went stale since the last
-// time is replaced once.
-func (r *catalogReader) snapshot(ctx context.Context, t protocol.Target, build func(catalog.Rows) (*catalog.Snapshot, error)) (*catalog.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, catalogLoadTime)
-	defer cancel()
-	kept := r.conn != nil
-	rows, err := r.rows(ctx, t)
-	var pe *pgconn.PgError
-	if err != nil && kept && ctx.Err() == nil && (!errors.As(err, &pe) || pe.Severity == "FATAL") {
-		rows, err = r.rows(ctx, t)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("catalog: %w", err)
-	}
-	return build(rows)
-}
-
-// rows reads all rows; on any error the connection is given up.
-func (r *catalogReader) rows(ctx context.Context, t protocol.Target) (rows catalog.Rows, err error) {
-	if err := r.connect(ctx, t); err != nil {
-		return rows, err
-	}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	if err := r.exec(ctx, catalog.SetupSQL); err != nil {
-		return rows, err
-	}
-	left := catalogMaxRows
-	for _, q := range catalog.Queries() {
-		if err := r.query(ctx, q, &rows, &left); err != nil {
-			return rows, fmt.Errorf("%s: %w", q.Name, err)
-		}
-	}
-	return rows, r.exec(ctx, "ROLLBACK")
-}
-
-func (r *catalogReader) connect(ctx context.Context, t protocol.Target) error {
-	if r.conn != nil && !r.conn.IsClosed() {
-		return nil
-	}
-	d, err := newDialing(t, catalogSettings())
-	if err != nil {
-		return err
-	}
-	d.cfg.BuildFrontend = func(rd io.Reader, w io.Writer) *pgproto3.Frontend { return pgproto3.NewFrontend(rd, w) }
-	d.cfg.MaxProtocolMessageBodyLen = catalogMaxMessage
-	r.conn, err = d.connect(ctx)
-	return err
-}
-
-func (r *catalogReader) exec(ctx context.Context, sql string) error {
-	return r.conn.Exec(ctx, sql).Close()
-}
-
-func (r *catalogReader) query(ctx context.Context, q catalog.Query, rows *catalog.Rows, left *int) error {
-	results := r.conn.Exec(ctx, q.SQL)
-	for results.NextResult() {
-		result := results.ResultReader()
-		for result.NextRow() {
-			if *left--; *left < 0 {
-				return fmt.Errorf("more than %d rows", catalogMaxRows)
-			}
-			if err := q.Scan(rows, result.Values()); err != nil {
-				return err
-			}
-		}
-	}
-	return results.Close()
-}
-
-// close gives up the connection, if there is one.
-func (r *catalogReader) close() {
-	if r.conn == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	r.conn.Close(ctx)
-	r.conn = nil
 }

@@ -120,6 +120,7 @@ func TestCatalogIsShared(t *testing.T) {
 	}
 	l := c.acquire(upstreamTarget(s, db))
 	<-inside
+	s.Exec(t, db, "CREATE TABLE later (n int)")
 	var all sync.WaitGroup
 	for range 50 {
 		other := c.acquire(upstreamTarget(s, db))
@@ -246,5 +247,57 @@ func TestCatalogRetires(t *testing.T) {
 	c.close()
 	if _, err := c.acquire(protocol.Target{}).Fresh(t.Context()); err == nil {
 		t.Error("answered after close")
+	}
+}
+
+// Nothing is read again while nothing changed, and every kind of DDL is a change.
+func TestCatalogSeesEveryChange(t *testing.T) {
+	for _, server := range []*pgtest.Server{pgtest.Shared(t)} {
+		db := server.Database(t)
+		server.Exec(t, db, "CREATE TABLE base (id int, n text)", "CREATE TABLE whole (id int) PARTITION BY RANGE (id)", "CREATE VIEW v AS SELECT id FROM base",
+			"CREATE TYPE mood AS ENUM ('a')", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE TYPE pair AS (a int, b int)", "CREATE SCHEMA other",
+			"CREATE TABLE part (id int)", "CREATE EXTENSION hstore")
+		var r catalogReader
+		defer r.close()
+		load := func() *catalog.Snapshot {
+			t.Helper()
+			next, err := r.snapshot(t.Context(), upstreamTarget(server, db), catalogBuild)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return next
+		}
+		last := load()
+		if last == nil || load() != nil {
+			t.Fatal("the first load, and no second one")
+		}
+		for _, idle := range []string{"SELECT 1", "INSERT INTO base VALUES (1)", "CREATE TEMP TABLE mine (a int)", "CREATE INDEX ON base (id)", "ANALYZE base", "BEGIN; CREATE TABLE undone (a int); ROLLBACK"} {
+			if server.Exec(t, db, idle); load() != nil {
+				t.Errorf("%s: read again", idle)
+			}
+		}
+		for _, ddl := range []string{
+			"ALTER TABLE base ADD COLUMN extra text", "ALTER TABLE base RENAME COLUMN extra TO more", "ALTER TABLE base ALTER COLUMN more TYPE varchar(7)",
+			"ALTER TABLE base DROP COLUMN more", "DELETE FROM base; ALTER TABLE base ALTER COLUMN n SET NOT NULL", "ALTER TABLE base RENAME TO renamed",
+			"ALTER TABLE renamed SET SCHEMA other", "ALTER TABLE other.renamed ENABLE ROW LEVEL SECURITY", "CREATE TABLE another (LIKE other.renamed)", "DROP TABLE another",
+			"CREATE OR REPLACE VIEW v AS SELECT id + 1 AS id FROM other.renamed", "CREATE RULE rewrite AS ON DELETE TO whole DO INSTEAD NOTHING",
+			"ALTER TABLE whole ATTACH PARTITION part FOR VALUES FROM (1) TO (2)", "ALTER TABLE whole DETACH PARTITION part",
+			"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'", "ALTER FUNCTION f() RENAME TO g", "DROP FUNCTION g()",
+			"ALTER TYPE mood ADD VALUE 'b'", "ALTER TYPE mood RENAME VALUE 'a' TO 'c'", "ALTER TYPE pair ADD ATTRIBUTE c int", "CREATE DOMAIN d AS int", "DROP DOMAIN d",
+			"CREATE CAST (hstore AS mood) WITH INOUT", "CREATE SCHEMA third", "ALTER SCHEMA third RENAME TO fourth",
+			"CREATE FUNCTION h(int, int) RETURNS bool LANGUAGE sql AS 'SELECT true'", "CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = h)", "DROP OPERATOR === (int, int)",
+			"ALTER EXTENSION hstore ADD FUNCTION h(int, int)", "CREATE SEQUENCE seq", "CREATE MATERIALIZED VIEW m AS SELECT 1 AS one",
+		} {
+			server.Exec(t, db, ddl)
+			next := load()
+			if next == nil {
+				t.Errorf("%s: not noticed", ddl)
+				continue
+			}
+			if next.Version() == last.Version() && !strings.HasPrefix(ddl, "CREATE CAST") { // a cast without a function is no business of ours
+				t.Errorf("%s: noticed, and the catalog is the same", ddl)
+			}
+			last = next
+		}
 	}
 }

@@ -57,9 +57,10 @@ func Queries() []Query {
 		{"types", `SELECT t.oid, n.nspname, t.typname, t.typtype,
  CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE 0 END, e.extname, t.typtypmod
  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace` +
-			memberOf("t.oid", "pg_type") + ` WHERE t.oid >= 16384` + notTemp +
-			` AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
- AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_type b JOIN pg_catalog.pg_class c ON c.oid = b.typrelid AND c.relkind <> 'c' WHERE b.oid = t.typelem)`, scanType},
+			memberOf("t.oid", "pg_type") + `
+ LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+ LEFT JOIN pg_catalog.pg_type m ON m.oid = t.typelem LEFT JOIN pg_catalog.pg_class mc ON mc.oid = m.typrelid
+ WHERE t.oid >= 16384 AND coalesce(c.relkind, 'c') = 'c' AND coalesce(mc.relkind, 'c') = 'c'` + notTemp, scanType},
 		{"labels", `SELECT l.enumtypid, pg_catalog.row_number() OVER (PARTITION BY l.enumtypid ORDER BY l.enumsortorder), l.enumlabel
  FROM pg_catalog.pg_enum l`, scanLabel},
 		{"parts", `SELECT c.reltype, a.attnum, a.attname, a.atttypid, a.atttypmod
@@ -81,6 +82,7 @@ func memberOf(oid, class string) string {
 
 // A row reads the values of one result row and keeps the first error.
 type row struct {
+	rows   *Rows // whose texts are shared
 	values [][]byte
 	err    error
 }
@@ -96,6 +98,21 @@ func (r *row) next() []byte {
 }
 
 func (r *row) str() string { return string(r.next()) }
+
+// shared is str for texts that stand in many rows: names of schemas, columns,
+// languages.
+func (r *row) shared() string {
+	v := r.next()
+	if s, ok := r.rows.texts[string(v)]; ok {
+		return s
+	}
+	if r.rows.texts == nil {
+		r.rows.texts = make(map[string]string)
+	}
+	s := string(v)
+	r.rows.texts[s] = s
+	return s
+}
 
 func (r *row) flag() bool {
 	v := r.next()
@@ -142,68 +159,68 @@ func (r *row) done() error {
 }
 
 func scanSchema(rows *Rows, values [][]byte) error {
-	r := row{values: values}
+	r := row{rows: rows, values: values}
 	rows.Schemas = append(rows.Schemas, SchemaRow{r.oid(), r.str()})
 	return r.done()
 }
 
 func scanRelation(rows *Rows, values [][]byte) error {
-	r := row{values: values}
-	rows.Relations = append(rows.Relations, RelationRow{r.oid(), r.str(), r.str(), r.char(), r.flag(), r.flag()})
+	r := row{rows: rows, values: values}
+	rows.Relations = append(rows.Relations, RelationRow{r.oid(), r.shared(), r.str(), r.char(), r.flag(), r.flag()})
 	return r.done()
 }
 
 func scanColumn(rows *Rows, values [][]byte) error {
-	r := row{values: values}
-	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.flag(), r.flag(), r.mod()})
+	r := row{rows: rows, values: values}
+	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.shared(), r.oid(), r.flag(), r.flag(), r.mod()})
 	return r.done()
 }
 
 func scanInherit(rows *Rows, values [][]byte) error {
-	r := row{values: values}
+	r := row{rows: rows, values: values}
 	rows.Inherits = append(rows.Inherits, InheritRow{r.oid(), r.oid()})
 	return r.done()
 }
 
 func scanView(rows *Rows, values [][]byte) error {
-	r := row{values: values}
+	r := row{rows: rows, values: values}
 	rows.Views = append(rows.Views, ViewRow{r.oid(), r.str()})
 	return r.done()
 }
 
 func scanFunction(rows *Rows, values [][]byte) error {
-	r := row{values: values}
-	rows.Functions = append(rows.Functions, FunctionRow{r.oid(), r.str(), r.str(), int(r.num(15)), int(r.num(15)),
-		r.flag(), r.char(), r.char(), r.flag(), r.str(), r.str()})
+	r := row{rows: rows, values: values}
+	rows.Functions = append(rows.Functions, FunctionRow{r.oid(), r.shared(), r.shared(), int(r.num(15)), int(r.num(15)),
+		r.flag(), r.char(), r.char(), r.flag(), r.shared(), r.shared()})
 	return r.done()
 }
 
 func scanOperator(rows *Rows, values [][]byte) error {
-	r := row{values: values}
-	rows.Operators = append(rows.Operators, OperatorRow{r.str(), r.str(), r.oid(), r.oid(), r.str(), r.str()})
+	r := row{rows: rows, values: values}
+	rows.Operators = append(rows.Operators, OperatorRow{r.shared(), r.shared(), r.oid(), r.oid(), r.shared(), r.shared()})
 	return r.done()
 }
 
 func scanType(rows *Rows, values [][]byte) error {
-	r := row{values: values}
-	rows.Types = append(rows.Types, TypeRow{r.oid(), r.str(), r.str(), r.char(), r.oid(), r.str(), r.mod()})
+	r := row{rows: rows, values: values}
+	rows.Types = append(rows.Types, TypeRow{r.oid(), r.shared(), r.str(), r.char(), r.oid(), r.shared(), r.mod()})
 	return r.done()
 }
 
 func scanLabel(rows *Rows, values [][]byte) error {
-	r := row{values: values}
+	r := row{rows: rows, values: values}
 	rows.Labels = append(rows.Labels, LabelRow{r.oid(), int(r.num(31)), r.str()})
 	return r.done()
 }
 
 func scanPart(rows *Rows, values [][]byte) error {
-	r := row{values: values}
-	rows.Parts = append(rows.Parts, PartRow{r.oid(), int16(r.num(15)), r.str(), r.oid(), r.mod()})
+	r := row{rows: rows, values: values}
+	rows.Parts = append(rows.Parts, PartRow{r.oid(), int16(r.num(15)), r.shared(), r.oid(), r.mod()})
 	return r.done()
 }
 
 func scanCast(rows *Rows, values [][]byte) error {
-	r := row{values: values}
-	rows.Casts = append(rows.Casts, CastRow{r.oid(), r.oid(), r.str(), r.str()})
+	r := row{rows: rows, values: values}
+	rows.Casts = append(rows.Casts, CastRow{r.oid(), r.oid(), r.shared(), r.shared()})
 	return r.done()
 }

@@ -14,6 +14,8 @@ type Rows struct {
 	Labels    []LabelRow
 	Parts     []PartRow
 	Casts     []CastRow
+
+	texts map[string]string // shared by many rows, while they are scanned
 }
 
 // A SchemaRow is one row of pg_namespace.

@@ -2,8 +2,6 @@ package catalog
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"sync"
@@ -127,16 +125,18 @@ func (s *Snapshot) addRelations(rows []RelationRow) error {
 }
 
 func (s *Snapshot) addColumns(rows []ColumnRow) {
+	all := make([]Column, 0, len(rows)) // one allocation; relations share it
 	for start := 0; start < len(rows); {
 		end := start
 		for end < len(rows) && rows[end].Relation == rows[start].Relation {
 			end++
 		}
 		if r := s.byOID[rows[start].Relation]; r != nil {
-			r.Columns = make([]Column, 0, end-start)
+			first := len(all)
 			for _, c := range rows[start:end] {
-				r.Columns = append(r.Columns, Column{c.Num, c.Name, c.Type, c.NotNull, c.Computed, c.Mod})
+				all = append(all, Column{c.Num, c.Name, c.Type, c.NotNull, c.Computed, c.Mod})
 			}
+			r.Columns = all[first:len(all):len(all)]
 		}
 		start = end
 	}
@@ -177,86 +177,6 @@ func (s *Snapshot) addCode(rows *Rows) {
 	}
 	for _, row := range rows.Parts {
 		s.parts[row.Type] = append(s.parts[row.Type], row)
-	}
-}
-
-// sort brings every slice into an order that does not depend on the server's.
-func (r *Rows) sort() {
-	slices.SortFunc(r.Schemas, func(a, b SchemaRow) int { return cmp.Compare(a.OID, b.OID) })
-	slices.SortFunc(r.Relations, func(a, b RelationRow) int { return cmp.Compare(a.OID, b.OID) })
-	slices.SortFunc(r.Columns, func(a, b ColumnRow) int {
-		return cmp.Or(cmp.Compare(a.Relation, b.Relation), cmp.Compare(a.Num, b.Num))
-	})
-	slices.SortFunc(r.Inherits, func(a, b InheritRow) int {
-		return cmp.Or(cmp.Compare(a.Child, b.Child), cmp.Compare(a.Parent, b.Parent))
-	})
-	slices.SortFunc(r.Views, func(a, b ViewRow) int { return cmp.Compare(a.Relation, b.Relation) })
-	slices.SortFunc(r.Functions, func(a, b FunctionRow) int { return cmp.Compare(a.OID, b.OID) })
-	slices.SortFunc(r.Operators, func(a, b OperatorRow) int {
-		return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Name, b.Name),
-			cmp.Compare(a.Left, b.Left), cmp.Compare(a.Right, b.Right))
-	})
-	slices.SortFunc(r.Types, func(a, b TypeRow) int { return cmp.Compare(a.OID, b.OID) })
-	slices.SortFunc(r.Labels, func(a, b LabelRow) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Order, b.Order))
-	})
-	slices.SortFunc(r.Parts, func(a, b PartRow) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Num, b.Num))
-	})
-	slices.SortFunc(r.Casts, func(a, b CastRow) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target))
-	})
-}
-
-// hash identifies the sorted rows.
-func (r *Rows) hash() string {
-	h := sha256.New()
-	buf := make([]byte, 0, 64<<10)
-	add := func(row any) {
-		buf = fmt.Appendf(buf, "%#v\x00", row)
-		if len(buf) > 60<<10 {
-			h.Write(buf)
-			buf = buf[:0]
-		}
-	}
-	r.each(add)
-	h.Write(buf)
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-func (r *Rows) each(add func(any)) {
-	for _, v := range r.Schemas {
-		add(v)
-	}
-	for _, v := range r.Relations {
-		add(v)
-	}
-	for _, v := range r.Columns {
-		add(v)
-	}
-	for _, v := range r.Inherits {
-		add(v)
-	}
-	for _, v := range r.Views {
-		add(v)
-	}
-	for _, v := range r.Functions {
-		add(v)
-	}
-	for _, v := range r.Operators {
-		add(v)
-	}
-	for _, v := range r.Types {
-		add(v)
-	}
-	for _, v := range r.Labels {
-		add(v)
-	}
-	for _, v := range r.Parts {
-		add(v)
-	}
-	for _, v := range r.Casts {
-		add(v)
 	}
 }
 
