@@ -110,6 +110,18 @@ type Arg struct {
 	Secret bool   `json:"secret,omitempty"` // never store or show Value
 }
 
+// Changes says what the target's answer tells of the rows that an action changes:
+// whether a limit on affected rows can be kept. What triggers, foreign keys,
+// rules and functions change besides is counted by nobody.
+type Changes uint8
+
+// What is told of the rows changed.
+const (
+	ChangesUnknown Changes = iota // it may change rows that the answer does not count
+	ChangesNone                   // it changes no rows of tables
+	ChangesCounted                // the answer says how many
+)
+
 // SQL is what an SQL analysis found beyond verb and objects.
 type SQL struct {
 	// Scoped is false for an UPDATE or DELETE whose predicate is missing or
@@ -130,6 +142,8 @@ type SQL struct {
 	// Fingerprint is the text with literals stripped, hashed: equal for
 	// statements that differ only in constants. Empty: not computed.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Changes says what the answer will tell of how many rows it changes.
+	Changes Changes `json:"-"`
 	// Why says what kept Confidence from being exact. Empty if it is.
 	Why string `json:"why,omitempty"`
 }

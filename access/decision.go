@@ -124,11 +124,14 @@ type Mask struct {
 	Rule    string   // POLICY/RULE
 }
 
-// Limit bounds what an action may return or change. Zero fields do not limit.
+// Limit bounds what an action may return or change, and how long it may take.
+// Zero fields do not limit. A decision may carry several, one for each rule that
+// set the strictest bound of some kind.
 type Limit struct {
 	Rows         int64
 	Bytes        int64
 	AffectedRows int64
+	Timeout      time.Duration // from forward to the end of the answer
 	Rule         string
 }
 

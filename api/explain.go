@@ -148,6 +148,9 @@ func limited(l access.Limit) string {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}
 	}
+	if l.Timeout > 0 {
+		parts = append(parts, l.Timeout.String())
+	}
 	return strings.Join(parts, ", ")
 }
 

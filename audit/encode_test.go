@@ -49,7 +49,7 @@ func full() *access.Event {
 			Obligations: []access.Obligation{
 				access.Mask{Column: access.ColumnID{Schema: "public", Table: "customers", Column: "email"}, With: "partial", Rule: "p/m"},
 				access.Mask{Unknown: true, Detect: []string{"card", "jwt"}, With: "redact", Rule: "p/d"},
-				access.Limit{Rows: 10, Bytes: 20, AffectedRows: 30, Rule: "p/l"}, access.Record{Rule: "p/r"}, access.Notify{Channel: "ops", Rule: "p/n"},
+				access.Limit{Rows: 10, Bytes: 20, AffectedRows: 30, Timeout: time.Second, Rule: "p/l"}, access.Record{Rule: "p/r"}, access.Notify{Channel: "ops", Rule: "p/n"},
 			},
 			Approval: access.Quorum{From: []access.Approvers{{Group: "dba", Count: 2}}, Expires: 15 * time.Minute, Rules: []string{"p/r"}},
 		},

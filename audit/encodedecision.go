@@ -92,6 +92,7 @@ func appendObligation(b []byte, ob access.Obligation) []byte {
 		o.count("rows", ob.Rows)
 		o.count("bytes", ob.Bytes)
 		o.count("affected_rows", ob.AffectedRows)
+		o.count("timeout_us", ob.Timeout.Microseconds())
 		o.str("rule", ob.Rule)
 	case access.Record:
 		o.raw("kind", kindRecord)

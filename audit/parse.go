@@ -74,6 +74,7 @@ type wireObligation struct {
 	Rows         int64            `json:"rows"`
 	Bytes        int64            `json:"bytes"`
 	AffectedRows int64            `json:"affected_rows"`
+	Timeout      int64            `json:"timeout_us"`
 	Channel      string           `json:"channel"`
 }
 
@@ -192,7 +193,8 @@ func (w *wireObligation) obligation() (access.Obligation, error) {
 		}
 		return m, nil
 	case kindLimit:
-		return access.Limit{Rows: w.Rows, Bytes: w.Bytes, AffectedRows: w.AffectedRows, Rule: w.Rule}, nil
+		return access.Limit{Rows: w.Rows, Bytes: w.Bytes, AffectedRows: w.AffectedRows,
+			Timeout: time.Duration(w.Timeout) * time.Microsecond, Rule: w.Rule}, nil
 	case kindRecord:
 		return access.Record{Rule: w.Rule}, nil
 	case kindNotify:

@@ -58,25 +58,39 @@ func (p *Permit) Result(cols []access.Column) (masks []access.Mask, err error) {
 	return masks, err
 }
 
-// Limits returns the strictest limits that the decision carries; zero fields
-// do not limit.
-func (p *Permit) Limits() (l access.Limit) {
+// A Bound is one limit and the rule that set it. N is 0 where nothing limits.
+type Bound struct {
+	N    int64
+	Rule string
+}
+
+// Over reports whether n is beyond the bound.
+func (b *Bound) Over(n int64) bool { return b.N > 0 && n > b.N }
+
+func (b *Bound) lower(n int64, rule string) {
+	if n > 0 && (b.N == 0 || n < b.N) {
+		b.N, b.Rule = n, rule
+	}
+}
+
+// Limits are the strictest bounds that a decision carries.
+type Limits struct {
+	Rows, Bytes Bound // of the result
+	Affected    Bound // rows changed
+	Timeout     Bound // nanoseconds
+}
+
+// Limits returns the strictest limits that the decision carries.
+func (p *Permit) Limits() (l Limits) {
 	for _, o := range p.Decision.Obligations {
 		if m, ok := o.(access.Limit); ok {
-			l.Rows = stricter(l.Rows, m.Rows)
-			l.Bytes = stricter(l.Bytes, m.Bytes)
-			l.AffectedRows = stricter(l.AffectedRows, m.AffectedRows)
-			l.Rule = m.Rule
+			l.Rows.lower(m.Rows, m.Rule)
+			l.Bytes.lower(m.Bytes, m.Rule)
+			l.Affected.lower(m.AffectedRows, m.Rule)
+			l.Timeout.lower(int64(m.Timeout), m.Rule)
 		}
 	}
 	return l
-}
-
-func stricter(a, b int64) int64 {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
 }
 
 // Done reports how the action ended, exactly once; later calls do nothing. The

@@ -430,7 +430,7 @@ func (c *compiler) limit(who string, spec *ruleSpec, r *rule) {
 	l := spec.Limit
 	if l == nil {
 		if r.effect == effLimit {
-			c.fail(spec.Effect.Pos, "%s: effect limit needs limit: {rows, bytes or affected_rows}", who)
+			c.fail(spec.Effect.Pos, "%s: effect limit needs limit: {rows, bytes, affected_rows or timeout}", who)
 		}
 		return
 	}
@@ -443,8 +443,17 @@ func (c *compiler) limit(who string, spec *ruleSpec, r *rule) {
 		}
 		return *n
 	}
-	r.limit = &access.Limit{Rows: get(l.Rows), Bytes: get(l.Bytes), AffectedRows: get(l.AffectedRows), Rule: r.name}
-	if l.Rows == nil && l.Bytes == nil && l.AffectedRows == nil {
-		c.fail(l.Pos, "%s: limit nothing? name rows, bytes or affected_rows", who)
+	r.limit = &access.Limit{Rows: get(l.Rows), Bytes: get(l.Bytes), AffectedRows: get(l.AffectedRows),
+		Timeout: c.timeout(who, l), Rule: r.name}
+	if *r.limit == (access.Limit{Rule: r.name}) {
+		c.fail(l.Pos, "%s: limit nothing? name rows, bytes, affected_rows or timeout", who)
 	}
+}
+
+func (c *compiler) timeout(who string, l *limitSpec) time.Duration {
+	t := l.Timeout
+	if t.Given() && (t.Value < time.Millisecond || t.Value > 24*time.Hour) {
+		c.fail(t.Pos, "%s: a timeout must be between 1ms and 24h", who)
+	}
+	return t.Value
 }

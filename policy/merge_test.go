@@ -111,13 +111,14 @@ func TestObligationsAreMerged(t *testing.T) {
 	s := loadRules(t, `
   - {id: all, effect: allow, limit: {rows: 1000}, record: true}
   - {id: few, match: {access: [read]}, effect: limit, limit: {rows: 10, bytes: 500}}
-  - {id: change, effect: limit, limit: {affected_rows: 5}}
+  - {id: change, effect: limit, limit: {affected_rows: 5, timeout: 1m}}
   - {id: tell, effect: notify, notify: [ops, sec]}
   - {id: tell-too, effect: notify, notify: [ops]}
   - {id: tape, effect: record}
 `)
 	got := obligations(s.Decide(ask(access.VerbSelect)))
-	want := `access.Limit{Rows:10 Bytes:500 AffectedRows:5 Rule:p/all, p/few, p/change}
+	want := `access.Limit{Rows:10 Bytes:500 AffectedRows:0 Timeout:0s Rule:p/few}
+access.Limit{Rows:0 Bytes:0 AffectedRows:5 Timeout:1m0s Rule:p/change}
 access.Record{Rule:p/all}
 access.Notify{Channel:ops Rule:p/tell}
 access.Notify{Channel:sec Rule:p/tell}`

@@ -4,17 +4,18 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"sluice/access"
 )
 
 // obligations collects what every rule that holds demands, strictest first:
-// masks in order of column, then one limit, one record and the channels.
+// masks in order of column, then the limits, one record and the channels.
 func (j *judgement) obligations() []access.Obligation {
 	var (
 		out   []access.Obligation
 		masks []access.Mask
-		limit *access.Limit
+		least limits
 		rec   *access.Record
 		tell  []access.Notify
 	)
@@ -27,7 +28,7 @@ func (j *judgement) obligations() []access.Obligation {
 			masks = f.rule.masks(j.q, masks)
 		}
 		if f.rule.limit != nil {
-			limit = tighter(limit, f.rule.limit)
+			least.add(f.rule.limit)
 		}
 		if f.rule.record && rec == nil {
 			rec = &access.Record{Rule: f.rule.name}
@@ -39,9 +40,7 @@ func (j *judgement) obligations() []access.Obligation {
 	for _, m := range strictest(masks) {
 		out = append(out, m)
 	}
-	if limit != nil {
-		out = append(out, *limit)
-	}
+	out = least.append(out)
 	if rec != nil {
 		out = append(out, *rec)
 	}
@@ -58,22 +57,59 @@ func notify(all []access.Notify, n access.Notify) []access.Notify {
 	return append(all, n)
 }
 
-// tighter merges limits: the minimum of each, naming every rule that gave one.
-func tighter(a, b *access.Limit) *access.Limit {
-	if a == nil {
-		c := *b
-		return &c
+// limits are the strictest bounds of several rules, each with the rule that set
+// it: a refusal names that one.
+type limits struct {
+	rows, bytes, affected, timeout bound
+}
+
+// A bound is a number, 0 for none, and the limit it came from.
+type bound struct {
+	n    int64
+	from *access.Limit
+}
+
+func (b *bound) lower(n int64, from *access.Limit) {
+	if n > 0 && (b.n == 0 || n < b.n) {
+		b.n, b.from = n, from
 	}
-	least := func(x, y int64) int64 {
-		if x == 0 || y != 0 && y < x {
-			return y
+}
+
+func (l *limits) add(o *access.Limit) {
+	l.rows.lower(o.Rows, o)
+	l.bytes.lower(o.Bytes, o)
+	l.affected.lower(o.AffectedRows, o)
+	l.timeout.lower(int64(o.Timeout), o)
+}
+
+// append adds one obligation for each rule that set a bound.
+func (l *limits) append(out []access.Obligation) []access.Obligation {
+	var all []access.Limit
+	of := func(b bound) *access.Limit {
+		for i := range all {
+			if all[i].Rule == b.from.Rule {
+				return &all[i]
+			}
 		}
-		return x
+		all = append(all, access.Limit{Rule: b.from.Rule})
+		return &all[len(all)-1]
 	}
-	return &access.Limit{
-		Rows: least(a.Rows, b.Rows), Bytes: least(a.Bytes, b.Bytes), AffectedRows: least(a.AffectedRows, b.AffectedRows),
-		Rule: a.Rule + ", " + b.Rule,
+	if l.rows.n > 0 {
+		of(l.rows).Rows = l.rows.n
 	}
+	if l.bytes.n > 0 {
+		of(l.bytes).Bytes = l.bytes.n
+	}
+	if l.affected.n > 0 {
+		of(l.affected).AffectedRows = l.affected.n
+	}
+	if l.timeout.n > 0 {
+		of(l.timeout).Timeout = time.Duration(l.timeout.n)
+	}
+	for _, o := range all {
+		out = append(out, o)
+	}
+	return out
 }
 
 // masks appends what the rule masks in an action that it holds for: the columns

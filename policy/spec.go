@@ -95,9 +95,10 @@ type maskSpec struct {
 
 type limitSpec struct {
 	Pos          strictyaml.Pos
-	Rows         *int64 `yaml:"rows"`
-	Bytes        *int64 `yaml:"bytes"`
-	AffectedRows *int64 `yaml:"affected_rows"`
+	Rows         *int64                       `yaml:"rows"`
+	Bytes        *int64                       `yaml:"bytes"`
+	AffectedRows *int64                       `yaml:"affected_rows"`
+	Timeout      strictyaml.At[time.Duration] `yaml:"timeout"`
 }
 
 // A labelSpec is one wanted value of a label, or a list of them.

@@ -152,7 +152,7 @@ func (s *session) mustBeCanonical(def *prepared) bool {
 // empty is the action of a text without statements.
 func (d *describer) empty(text string) access.Action {
 	return access.Action{Verb: access.VerbShow, Op: "EMPTY", Text: text, Confidence: access.Exact, Pure: true,
-		SQL: &access.SQL{Scoped: true, Limit: -1}}
+		SQL: &access.SQL{Scoped: true, Limit: -1, Changes: access.ChangesNone}}
 }
 
 func (d *describer) action(st *query.Statement) (access.Action, error) {
@@ -223,6 +223,9 @@ func behind(a access.Action, inner *query.Statement, args []access.Arg) access.A
 	a.Pure = in.Pure && a.Verb.Class() == access.ClassRead
 	if in.SQL != nil {
 		sql := *in.SQL
+		if a.Op != "EXECUTE" && sql.Changes == access.ChangesCounted {
+			sql.Changes = access.ChangesUnknown // the tag is that of EXPLAIN or CREATE TABLE AS
+		}
 		if a.SQL != nil {
 			sql.Statements, sql.Index = a.SQL.Statements, a.SQL.Index
 		}
@@ -264,7 +267,7 @@ func (d *describer) fetched(st *query.Statement, a access.Action) (access.Action
 	}
 	if po == nil || po.def.st == nil || d.s.distrusted(po.def) {
 		a.Origin, a.Confidence, a.Pure = nil, access.Opaque, false
-		sql := access.SQL{Limit: -1, Scoped: true, Why: fmt.Sprintf("cursor %q is not known to the gateway", st.Cursor.Name)}
+		sql := access.SQL{Limit: -1, Scoped: true, Changes: access.ChangesNone, Why: fmt.Sprintf("cursor %q is not known to the gateway", st.Cursor.Name)}
 		a.SQL = &sql
 		return a, st, nil
 	}
@@ -280,7 +283,7 @@ func (d *describer) fetchOf(a access.Action, inner *query.Statement) access.Acti
 
 // fetch describes an Execute message on a cursor that SQL declared.
 func (d *describer) fetch(def *prepared) access.Action {
-	a := access.Action{Verb: access.VerbFetch, Op: "FETCH", Text: "FETCH", SQL: &access.SQL{Scoped: true, Limit: -1}}
+	a := access.Action{Verb: access.VerbFetch, Op: "FETCH", Text: "FETCH", SQL: &access.SQL{Scoped: true, Limit: -1, Changes: access.ChangesNone}}
 	if def.st == nil || d.s.distrusted(def) {
 		return a
 	}
@@ -373,11 +376,11 @@ func (d *describer) change(st *query.Statement, index int) {
 	}
 }
 
-// forwarded returns the text to send for a batch: the client's own, unless a
+// forwarded returns the texts to send for a batch, one a statement: the client's own, unless a
 // restrictive rule could apply or an approval was given; then what was judged
 // is what runs, as its canonical deparse. own reports whether it is the
 // client's.
-func (s *session) forwarded(b *query.Batch, approved bool) (text string, own bool, err error) {
+func (s *session) forwarded(b *query.Batch, approved bool) (texts []string, own bool, err error) {
 	canonical := approved || s.gate.Posture().Restricted
 	changed := false
 	parts := make([]string, 0, len(b.Statements))
@@ -388,16 +391,16 @@ func (s *session) forwarded(b *query.Batch, approved bool) (text string, own boo
 			part, changed = s.harmless(), true
 		case canonical && judgedByTree(st):
 			if part, err = s.srv.Analyzer.Canonical(s.ctx, s.info.Subject.ID, st); err != nil {
-				return "", false, err
+				return nil, false, err
 			}
 			changed = changed || part != st.Action.Text
 		}
 		parts = append(parts, part)
 	}
-	if !changed {
-		return b.Text, true, nil
+	if len(parts) == 1 && !changed {
+		parts[0] = b.Text // where an error stands is counted in it
 	}
-	return strings.Join(parts, "; "), false, nil
+	return parts, !changed, nil
 }
 
 // judgedByTree reports whether a statement touches data, so that its text must

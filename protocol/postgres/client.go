@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"sluice/access"
 	"sluice/pipeline"
@@ -48,12 +50,32 @@ func (s *session) fill() error {
 		return err
 	}
 	s.in.Shrink(clientBuffer)
-	err := s.in.Fill()
+	err := s.read()
 	s.active.Store(s.srv.Now().UnixNano())
 	if err == io.EOF && s.in.Buffered() > 0 {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// read reads from the client. readUpstream interrupts it where a script has
+// failed while the client sends COPY data: the client may be waiting for the end
+// of its Query.
+func (s *session) read() error {
+	for {
+		err := s.in.Fill()
+		if !errors.Is(err, errTimeout) || s.ctx.Err() != nil {
+			return err
+		}
+		s.conn.SetReadDeadline(time.Time{})
+		if s.script != nil {
+			s.script = nil
+			s.endScript()
+			if err := s.flush(); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // flush writes what was collected, once the records of what is in it are
@@ -91,7 +113,7 @@ func (s *session) streamCopy(size int) error {
 		if err := s.flush(); err != nil {
 			return err
 		}
-		if err := s.in.Fill(); err != nil {
+		if err := s.read(); err != nil {
 			return err
 		}
 	}
@@ -135,7 +157,7 @@ func (s *session) message(typ byte, msg []byte) error {
 			return err
 		}
 		s.out = append(s.out, msg...)
-		return nil
+		return s.endCopyData()
 	case 'd':
 		s.out = append(s.out, msg...)
 		return nil
@@ -257,12 +279,13 @@ func (s *session) endPiping() {
 }
 
 func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits []*pipeline.Permit) error {
-	text, own, err := s.forwarded(b, approved(permits))
+	texts, own, err := s.forwarded(b, approved(permits))
 	if err != nil {
 		return s.refuseForwarded(e, permits, err)
 	}
+	limited := scripted(permits)
 	e.permits = permits
-	e.run = s.newRun(d.judged, permits, own)
+	e.run = s.newRun(d.judged, permits, own && (!limited || len(texts) == 1))
 	if err := s.copyPlans(e.run, b, permits); err != nil {
 		e.run, e.permits = nil, nil
 		return s.refuseForwarded(e, permits, err)
@@ -274,10 +297,17 @@ func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits [
 	s.input(permits)
 	s.hold(permits...)
 	e.sent = s.srv.Now()
+	if limited {
+		return s.forwardScript(e, b, texts)
+	}
 	if err := s.push(e); err != nil {
 		return err
 	}
-	s.out = wire.AppendQuery(s.out, text)
+	if own {
+		s.out = wire.AppendQuery(s.out, b.Text)
+	} else {
+		s.out = wire.AppendQuery(s.out, strings.Join(texts, "; "))
+	}
 	s.settlePiping()
 	return nil
 }

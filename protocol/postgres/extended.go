@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 
 	"sluice/access"
 	"sluice/pipeline"
@@ -125,13 +126,13 @@ func (s *session) askInVain(a access.Action) (*refusal, error) {
 
 // canonicalParse sets the text to forward, where that is not the client's.
 func (s *session) canonicalParse(e *entry, b *query.Batch, def *prepared, asks bool) *refusal {
-	text, own, err := s.forwarded(b, asks)
+	texts, own, err := s.forwarded(b, asks)
 	if err != nil {
 		s.settleParse(e, access.Outcome{NotRun: true, Error: err.Error()})
 		return notCanonical("", err)
 	}
 	if !own {
-		def.text, def.canonical = text, true
+		def.text, def.canonical = strings.Join(texts, "; "), true
 	}
 	return nil
 }
@@ -285,6 +286,14 @@ func (s *session) execute(msg []byte) error {
 	if po.permit == nil {
 		return s.executeCursor(e, po, msg)
 	}
+	if po.counted && m.Limited() && po.judged.ReturnsRows {
+		e.deny = partial(po.permit)
+		if err := s.push(e); err != nil {
+			return err
+		}
+		s.out = wire.AppendExecute(s.out, s.marker)
+		return nil
+	}
 	po.ran.Store(true)
 	e.permits = []*pipeline.Permit{po.permit}
 	return s.forwardExecute(e, po, msg)
@@ -319,8 +328,13 @@ func (s *session) executeCursor(e *entry, po *portal, msg []byte) error {
 }
 
 func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
-	copyIn := po.def.st != nil && po.def.st.Copy != nil && po.def.st.Copy.From && po.def.st.Copy.Stdio
+	copyIn := po.def.st != nil && readsCopy(po.def.st)
 	var begun chan struct{}
+	var ch chan verdict
+	if po.counted {
+		ch = make(chan verdict, verdicts)
+		e.verdicts = ch
+	}
 	if copyIn {
 		begun = make(chan struct{})
 		e.begun = begun
@@ -330,9 +344,13 @@ func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
 		return err
 	}
 	s.out = append(s.out, msg...)
-	if !copyIn {
+	switch {
+	case ch != nil && !copyIn:
+		return s.awaitExecute(ch)
+	case !copyIn:
 		return nil
 	}
+	s.copying = ch
 	// The server ignores Sync and Flush while it reads COPY data, and answers
 	// them otherwise. Which it is must be known before they are forwarded.
 	if err := s.flush(); err != nil {

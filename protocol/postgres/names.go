@@ -30,14 +30,16 @@ type portal struct {
 	cur    result           // over several Executes; readUpstream's
 	copy   *plan            // for COPY TO STDOUT under masks
 	ran    atomic.Bool      // an Execute was forwarded
+	// counted is true if the number of rows that it changes is limited.
+	counted bool
 }
 
 func newPortal(def *prepared, p *pipeline.Permit, now time.Time) *portal {
 	po := &portal{def: def, judged: def.st, permit: p}
 	po.cur.began = now
 	if len(p.Decision.Obligations) > 0 {
-		po.cur.limits = p.Limits()
-		po.cur.plan = limitPlan(po.cur.limits)
+		po.cur.limit(p)
+		po.counted = po.cur.hold != nil
 	}
 	return po
 }

@@ -146,6 +146,9 @@ func (s *session) failure(e *entry, msg []byte) error {
 		s.replace(msg, shown)
 	}
 	s.settleFailed(e, text)
+	if e.scripted {
+		s.scriptFailed(e)
+	}
 	if e.kind == kindQuery || e.kind == kindFunction {
 		return nil // ReadyForQuery follows
 	}

@@ -40,6 +40,11 @@ type entry struct {
 	durable bool               // the permits' records are known to be on disk
 	sent    time.Time
 
+	// verdicts tells readClient how it stands with a limited statement.
+	verdicts chan verdict
+	scripted bool // a Query sent as a script
+	copying  bool // readUpstream's: of a script, the upstream reads COPY data
+
 	// cover is the record of the Bind that was read together with this Parse.
 	cover atomic.Pointer[pipeline.Permit]
 }
@@ -52,9 +57,20 @@ func (e *entry) begin() {
 	}
 }
 
+// decide tells readClient how it stands with a limited statement.
+func (e *entry) decide(v verdict) {
+	if e.verdicts != nil {
+		e.verdicts <- v
+	}
+}
+
 // release wakes whoever waits for the entry.
 func (e *entry) release() {
 	e.begin()
+	if e.verdicts != nil {
+		close(e.verdicts)
+		e.verdicts = nil
+	}
 	if e.last != nil {
 		close(e.last.done)
 		e.last = nil

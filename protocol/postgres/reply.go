@@ -125,7 +125,7 @@ func (s *session) passable(typ byte) bool {
 		return false
 	}
 	e := s.replies.head(s.queue)
-	return e != nil && !e.hidden && e.deny == nil && answers(e.kind, typ) && s.planOf(e) == nil && !s.planless(e)
+	return e != nil && !e.hidden && e.deny == nil && answers(e.kind, typ) && s.planOf(e) == nil && !s.holding(e) && !s.planless(e)
 }
 
 // emit writes what this chunk amounts to.
@@ -175,6 +175,10 @@ func (s *session) reply(typ byte, msg []byte) error {
 	e := s.replies.head(s.queue)
 	if e == nil {
 		return s.unasked(typ, msg)
+	}
+	if e.scripted && (typ == '1' || typ == '2' || typ == '3' || typ == 'n') {
+		s.drop(msg) // to the client this is a Query
+		return nil
 	}
 	if !answers(e.kind, typ) {
 		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q out of turn", typ)}
@@ -368,6 +372,11 @@ func (s *session) planOf(e *entry) *plan {
 	return nil
 }
 
+// holding reports whether the rows of the result in progress are held.
+func (s *session) holding(e *entry) bool {
+	return (e.run != nil || e.portal != nil) && e.current().hold != nil
+}
+
 // row handles DataRow and CopyData.
 func (s *session) row(e *entry, typ byte, msg []byte) error {
 	if s.planless(e) {
@@ -376,6 +385,9 @@ func (s *session) row(e *entry, typ byte, msg []byte) error {
 	s.count(e, typ, len(msg))
 	p := s.planOf(e)
 	if p == nil {
+		if s.holding(e) {
+			s.keep(e.current(), msg, msg)
+		}
 		return nil
 	}
 	return s.applyPlan(e, p, typ, msg)
@@ -394,23 +406,48 @@ func (s *session) complete(e *entry, typ byte, msg []byte) error {
 
 func (s *session) completeQuery(e *entry, typ byte, msg []byte) error {
 	run := e.run
-	s.limitNotice(&run.cur, msg)
+	e.copying = false
+	if p := run.permit(); p != nil {
+		if over := weigh(p, &run.cur, msg); over != nil {
+			s.undo(p, &run.cur, msg, over)
+			e.deny = over
+			e.decide(verdict{over: over})
+			return nil
+		}
+	}
+	within := run.cur.hold != nil
+	if e.scripted && run.index == len(run.permits)-1 {
+		s.replace(msg, run.cur.heldRows())
+		run.last = ending(&run.cur, msg)
+	} else {
+		s.endResult(&run.cur, msg)
+	}
 	if typ == 'C' {
 		s.finishStatement(run.statement(), run.permit(), &run.cur, msg)
 		finishUnused(s.names.settle(e, run.index, confirmed))
 	}
 	run.next(s)
+	if within {
+		e.decide(verdict{within: true})
+	}
 	return nil
 }
 
 func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
 	po := e.portal
 	e.begin()
+	if over := weigh(po.permit, &po.cur, msg); over != nil {
+		s.undo(po.permit, &po.cur, msg, over)
+		finishUnused(s.names.settle(e, 0, failedUpstream))
+		e.decide(verdict{over: over})
+		s.pop(e)
+		return nil
+	}
 	if typ == 's' {
 		s.pop(e)
 		return nil
 	}
-	s.limitNotice(&po.cur, msg)
+	s.endResult(&po.cur, msg)
 	s.finishStatement(po.judged, po.permit, &po.cur, msg)
 	finishUnused(s.names.settle(e, 0, confirmed))
 	s.pop(e)
@@ -423,6 +460,9 @@ func (s *session) ready(e *entry, msg []byte) error {
 		return s.malformed(wire.ErrMalformed)
 	}
 	status := msg[wire.HeaderLen]
+	if e.run != nil && len(e.run.last) > 0 && !e.run.failed {
+		s.replace(msg, append(e.run.last, msg...))
+	}
 	s.endSegment(e, status)
 	s.pop(e)
 	return nil
@@ -436,6 +476,10 @@ func (s *session) copyBegins(e *entry, typ byte) {
 		}
 	}
 	e.begin()
+	if e.scripted && typ != 'H' {
+		e.copying = true
+		e.decide(verdict{copying: true})
+	}
 	if e.run != nil {
 		e.run.copyPlan()
 	} else if e.portal != nil && e.portal.copy != nil {

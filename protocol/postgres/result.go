@@ -16,9 +16,19 @@ import (
 type result struct {
 	rows, bytes, masked int64
 	plan                *plan
-	limits              access.Limit
-	limited             bool // a limit has ended it
+	limits              pipeline.Limits
+	limited             bool  // a limit has ended it
+	hold                *hold // set: its rows wait for the number of rows changed
 	began               time.Time
+}
+
+// limit takes up what limits a permit carries.
+func (r *result) limit(p *pipeline.Permit) {
+	r.limits = p.Limits()
+	r.plan = limitPlan(&r.limits)
+	if counted(p, &r.limits) {
+		r.hold = new(hold)
+	}
 }
 
 func (r *result) count(typ byte, size int) {
@@ -42,6 +52,7 @@ type run struct {
 	index      int
 	cur        result
 	failed     bool
+	last       []byte // of a script: the last tag, which waits for the commit
 }
 
 func (s *session) newRun(judged []*query.Statement, permits []*pipeline.Permit, own bool) *run {
@@ -53,8 +64,7 @@ func (s *session) newRun(judged []*query.Statement, permits []*pipeline.Permit, 
 func (r *run) start(now time.Time) {
 	r.cur = result{began: now}
 	if p := r.permit(); p != nil && len(p.Decision.Obligations) > 0 {
-		r.cur.limits = p.Limits()
-		r.cur.plan = limitPlan(r.cur.limits)
+		r.cur.limit(p)
 	}
 }
 
@@ -94,9 +104,9 @@ func (r *run) abandon() {
 // A plan says what happens to each column of a result.
 type plan struct {
 	columns []columnPlan
-	limits  access.Limit // zero fields do not limit
-	copy    *copyFormat  // set: rows come as CopyData
-	any     bool         // some column is masked or looked into
+	limits  pipeline.Limits
+	copy    *copyFormat // set: rows come as CopyData
+	any     bool        // some column is masked or looked into
 }
 
 // A columnPlan is what happens to one column.
@@ -108,11 +118,11 @@ type columnPlan struct {
 	binary bool
 }
 
-func limitPlan(l access.Limit) *plan {
-	if l.Rows == 0 && l.Bytes == 0 {
+func limitPlan(l *pipeline.Limits) *plan {
+	if l.Rows.N == 0 && l.Bytes.N == 0 {
 		return nil
 	}
-	return &plan{limits: l}
+	return &plan{limits: *l}
 }
 
 // described handles RowDescription: the second point of evaluation.
@@ -203,7 +213,7 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, known []
 		}
 		pl.any = pl.any || c.masked || c.detect != nil
 	}
-	if !pl.any && pl.limits.Rows == 0 && pl.limits.Bytes == 0 {
+	if !pl.any && limitPlan(&pl.limits) == nil {
 		return nil, nil
 	}
 	return pl, nil
@@ -313,7 +323,7 @@ func (s *session) snapshot() *catalog.Snapshot {
 // applyPlan masks one row, or drops it behind a limit.
 func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte) error {
 	cur := e.current()
-	if over(p.limits.Rows, cur.rows) || over(p.limits.Bytes, cur.bytes) {
+	if p.limits.Rows.Over(cur.rows) || p.limits.Bytes.Over(cur.bytes) {
 		cur.limited = true
 		cur.rows--
 		cur.bytes -= int64(len(msg))
@@ -321,6 +331,7 @@ func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte) error {
 		return nil
 	}
 	if !p.any {
+		s.show(cur, msg, nil)
 		return nil
 	}
 	var err error
@@ -333,31 +344,55 @@ func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte) error {
 	if err != nil {
 		return &fatal{code: "XX000", message: "sluice: a result does not match its description: " + err.Error()}
 	}
-	s.replace(msg, s.scratch)
+	s.show(cur, msg, s.scratch)
 	return nil
 }
 
-func over(limit, n int64) bool { return limit > 0 && n > limit }
+// show lets a row pass, as itself or as shown; held rows wait.
+func (s *session) show(cur *result, msg, shown []byte) {
+	switch {
+	case cur.hold != nil && shown != nil:
+		s.keep(cur, msg, shown)
+	case cur.hold != nil:
+		s.keep(cur, msg, msg)
+	case shown != nil:
+		s.replace(msg, shown)
+	}
+}
 
-// limitNotice tells the client that a limit ended its result, before the
-// command tag, which it corrects.
-func (s *session) limitNotice(cur *result, msg []byte) {
+// heldRows gives up the rows that were held.
+func (r *result) heldRows() (rows []byte) {
+	if r.hold != nil {
+		rows, r.hold = r.hold.rows, nil
+	}
+	return rows
+}
+
+// ending returns what ends a result: the rows held, a word that a limit ended
+// it, and the command tag, corrected where a limit made it wrong.
+func ending(cur *result, msg []byte) []byte {
+	out := cur.heldRows()
 	if !cur.limited {
-		return
+		return append(out, msg...)
 	}
-	what := fmt.Sprintf("%d rows", cur.limits.Rows)
-	if cur.limits.Rows == 0 || cur.rows < cur.limits.Rows {
-		what = fmt.Sprintf("%d bytes", cur.limits.Bytes)
+	what, by := thousands(cur.limits.Rows.N)+" rows", cur.limits.Rows
+	if cur.limits.Rows.N == 0 || cur.rows < cur.limits.Rows.N {
+		what, by = thousands(cur.limits.Bytes.N)+" bytes", cur.limits.Bytes
 	}
-	out := wire.AppendReport(nil, 'N', wire.Report{Severity: "WARNING", Code: "01000",
-		Message: fmt.Sprintf("sluice: the result ends after %s, by %s", what, cur.limits.Rule),
+	out = wire.AppendReport(out, 'N', wire.Report{Severity: "WARNING", Code: "01000",
+		Message: fmt.Sprintf("sluice: the result ends after %s, by %s", what, by.Rule),
 		Hint:    "Narrow the query with WHERE or LIMIT."})
 	if msg[0] == 'C' {
-		out = wire.AppendCommandComplete(out, limitedTag(string(msg[wire.HeaderLen:len(msg)-1]), cur.rows))
-	} else {
-		out = append(out, msg...)
+		return wire.AppendCommandComplete(out, limitedTag(string(msg[wire.HeaderLen:len(msg)-1]), cur.rows))
 	}
-	s.replace(msg, out)
+	return append(out, msg...)
+}
+
+// endResult ends a result for the client.
+func (s *session) endResult(cur *result, msg []byte) {
+	if cur.hold != nil || cur.limited {
+		s.replace(msg, ending(cur, msg))
+	}
 }
 
 func limitedTag(tag string, rows int64) string {

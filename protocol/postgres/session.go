@@ -71,6 +71,8 @@ type session struct {
 	parsed       *entry             // a Parse in out whose record will be that of its Bind
 	parsing      []access.Action    // what that Parse prepares
 	syntax       *query.SyntaxError // of the text being judged
+	script       *script            // a Query whose COPY data the client is sending
+	copying      <-chan verdict     // of a limited COPY whose data the client is sending
 	redacted     map[*access.Origin]string
 
 	// readUpstream's.

@@ -33,6 +33,7 @@ type analysis struct {
 	impurity   bool
 	// maintenance writes a relation's storage, not what it is made from.
 	maintenance bool
+	writes      int  // statements that write rows, wherever they stand
 	unscoped    bool // an UPDATE or DELETE somewhere has no limiting predicate
 	set         bool // set_config is called
 	limit       int64

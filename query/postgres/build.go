@@ -55,6 +55,7 @@ func (a *analysis) statement(n *pgquery.Node) {
 		}
 	}
 	a.finish()
+	a.st.Action.SQL.Changes = a.changes(n)
 }
 
 func (a *analysis) selectStmt(root *scope, q *pgquery.SelectStmt) {

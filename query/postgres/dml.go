@@ -10,6 +10,7 @@ import (
 // limited to the rows that conflict.
 func (a *analysis) insert(parent *scope, s *pgquery.InsertStmt, at place) *derived {
 	a.effect(access.VerbInsert)
+	a.writes++
 	sc := a.with(parent, s.WithClause)
 	rels := a.use1(s.Relation, false, true)
 	for _, r := range rels {
@@ -92,6 +93,7 @@ func (a *analysis) assignments(sc *scope, list []*pgquery.Node, rels []*relUse) 
 
 func (a *analysis) update(parent *scope, s *pgquery.UpdateStmt, at place) *derived {
 	a.effect(access.VerbUpdate)
+	a.writes++
 	sc := &scope{parent: a.with(parent, s.WithClause)}
 	rels := a.use1(s.Relation, false, true)
 	target := a.relationItem(s.Relation, rels)
@@ -107,6 +109,7 @@ func (a *analysis) update(parent *scope, s *pgquery.UpdateStmt, at place) *deriv
 
 func (a *analysis) delete(parent *scope, s *pgquery.DeleteStmt, at place) *derived {
 	a.effect(access.VerbDelete)
+	a.writes++
 	sc := &scope{parent: a.with(parent, s.WithClause)}
 	target := a.relationItem(s.Relation, a.use1(s.Relation, false, true))
 	sc.items = append(sc.items, target)
@@ -122,6 +125,7 @@ func (a *analysis) delete(parent *scope, s *pgquery.DeleteStmt, at place) *deriv
 // condition and the clause's own.
 func (a *analysis) merge(parent *scope, s *pgquery.MergeStmt, at place) *derived {
 	a.effect(access.VerbMerge)
+	a.writes++
 	sc := &scope{parent: a.with(parent, s.WithClause)}
 	rels := a.use1(s.Relation, false, true)
 	target := a.relationItem(s.Relation, rels)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strconv"
 )
 
 // ErrMalformed is returned for a body that does not follow its format.
@@ -182,6 +183,9 @@ type Execute struct {
 	MaxRows uint32 // 0: no limit
 }
 
+// Limited reports whether MaxRows limits: the server takes it for a signed number.
+func (e Execute) Limited() bool { return int32(e.MaxRows) > 0 }
+
 // ParseExecute decodes the body of an Execute message.
 func ParseExecute(body []byte) (Execute, error) {
 	c := cursor{b: body}
@@ -293,6 +297,20 @@ func ParseParameterStatus(body []byte) (name, value string, err error) {
 	c := cursor{b: body}
 	n, v := c.str(), c.str()
 	return string(n), string(v), c.end()
+}
+
+// TagAffected returns how many rows a statement changed, by its command tag. It
+// reports false for tags of statements that do not say so.
+func TagAffected(tag []byte) (n int64, ok bool) {
+	word, _, _ := bytes.Cut(tag, []byte(" "))
+	switch string(word) {
+	case "INSERT", "UPDATE", "DELETE", "MERGE", "COPY":
+	default:
+		return 0, false
+	}
+	last := tag[bytes.LastIndexByte(tag, ' ')+1:]
+	n, err := strconv.ParseInt(string(last), 10, 64)
+	return n, err == nil && n >= 0
 }
 
 // TagRows returns the row count at the end of a command tag, 0 if it has none.
