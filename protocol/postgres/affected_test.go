@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -259,5 +260,28 @@ func TestHeldRowsAreBounded(t *testing.T) {
 	}
 	if got := execSQL(c, "select count(*) from t"); got != "6" {
 		t.Errorf("%s rows", got)
+	}
+}
+
+func TestReturningIsMaskedWhileHeld(t *testing.T) {
+	w := newLimitWorld(t)
+	w.posture.Masked, w.posture.Restricted = true, true
+	w.masks = func(c access.Column) string {
+		if len(c.Origins) > 0 && c.Origins[0].Column == "v" {
+			return "redact"
+		}
+		return ""
+	}
+	c := w.connect()
+	if got := execSQL(c, "delete from t where id <= 2 returning id, v"); !strings.HasPrefix(got, "1|") || !strings.Contains(got, "; 2|") || strings.Contains(got, "v1") {
+		t.Error(got)
+	}
+	r := c.ExecParams(context.Background(), "update t set v = v where id >= $1 returning id, v", [][]byte{[]byte("4")}, nil, nil, []int16{1}).Read()
+	if r.Err != nil || len(r.Rows) != 2 || string(r.Rows[0][0]) != "\x00\x00\x00\x04" || strings.HasPrefix(string(r.Rows[0][1]), "v") {
+		t.Errorf("%v %q", r.Err, r.Rows)
+	}
+	r = c.ExecParams(context.Background(), "update t set v = v where id >= $1 returning id, v", [][]byte{[]byte("3")}, nil, nil, []int16{1}).Read()
+	if sqlError(r.Err) != over3 || len(r.Rows) != 0 {
+		t.Errorf("%v %q", r.Err, r.Rows)
 	}
 }

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+
 	pgquery "github.com/pganalyze/pg_query_go/v6"
 
 	"sluice/access"
@@ -15,7 +17,7 @@ func (a *analysis) changes(n *pgquery.Node) access.Changes {
 	}
 	switch v := n.GetNode().(type) {
 	case *pgquery.Node_InsertStmt, *pgquery.Node_UpdateStmt, *pgquery.Node_DeleteStmt, *pgquery.Node_MergeStmt:
-		if a.writes == 1 && a.verb.Class() == access.ClassWrite {
+		if a.writes == 1 && a.verb.Class() == access.ClassWrite && !a.rewritten() {
 			return access.ChangesCounted
 		}
 		return access.ChangesUnknown
@@ -24,7 +26,15 @@ func (a *analysis) changes(n *pgquery.Node) access.Changes {
 			return access.ChangesCounted
 		}
 	}
+	if a.writes > 0 && a.verb.Class() != access.ClassRead && a.verb.Class() != access.ClassSession {
+		return access.ChangesUnknown // CREATE TABLE AS WITH ... DELETE
+	}
 	return changesOf(a.verb)
+}
+
+// rewritten reports whether a rule replaces what the statement does.
+func (a *analysis) rewritten() bool {
+	return slices.ContainsFunc(a.rels, func(r *relUse) bool { return r.write && r.rel != nil && r.rel.Rules })
 }
 
 // changesOf is what the verb of a statement that counts nothing says.
