@@ -31,7 +31,7 @@ type metrics struct {
 
 // gauges are read when somebody looks.
 type gauges struct {
-	sessions, approvalsPending, indexLag func() float64
+	sessions, approvalsPending, indexLag, unclassified func() float64
 }
 
 func newMetrics(g gauges, protocols []string) *metrics {
@@ -53,9 +53,10 @@ func newMetrics(g gauges, protocols []string) *metrics {
 		help string
 		read func() float64
 	}{
-		"sluice_sessions":          {"Live sessions.", g.sessions},
-		"sluice_approvals_pending": {"Requests that wait for an answer.", g.approvalsPending},
-		"sluice_audit_index_lag":   {"Durable events that the search index does not hold yet; search reads them from the journal.", g.indexLag},
+		"sluice_sessions":             {"Live sessions.", g.sessions},
+		"sluice_approvals_pending":    {"Requests that wait for an answer.", g.approvalsPending},
+		"sluice_columns_unclassified": {"Columns of tables, in the databases used since the start, that the resource's Classification does not mention.", g.unclassified},
+		"sluice_audit_index_lag":      {"Durable events that the search index does not hold yet; search reads them from the journal.", g.indexLag},
 	} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: gauge.help}, gauge.read))
 	}

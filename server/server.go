@@ -65,6 +65,7 @@ type Server struct {
 	analyzer  *query.Analyzer
 	gate      *pipeline.Gate
 	postgres  *postgres.Server
+	lookout   *lookout
 	api       *api.API
 	tls       certifier // nil: none
 
@@ -267,8 +268,9 @@ func (s *Server) buildPostgres(_ context.Context, cfg *config.Config) error {
 		return err
 	}
 	l := cfg.Gateway.Limits
+	s.lookout = &lookout{log: s.log, set: s.policy.Set}
 	s.postgres = &postgres.Server{Gate: s.gate, Directory: s.directory, Targets: s.catalogue, Analyzer: s.analyzer, Recorder: s.recorded,
-		Masks: masks, TLS: tls, Log: s.log, Now: s.o.Now,
+		Masks: masks, TLS: tls, Log: s.log, Now: s.o.Now, Seen: s.lookout.seen,
 		RequireTLS: tls != nil && !config.Loopback(cfg.Gateway.Listen["postgres"].Value),
 		Limits: postgres.Limits{Handshake: l.HandshakeTimeout, Idle: l.IdleTimeout, Connections: l.Connections,
 			PerAddress: l.ConnectionsPerAddress, PerSubject: l.ConnectionsPerSubject}}
@@ -343,7 +345,8 @@ func (s *Server) Addr(name string) net.Addr {
 // gauges are read when metrics are.
 func (s *Server) gauges() gauges {
 	return gauges{
-		sessions: func() float64 { return float64(len(s.postgres.Sessions())) },
+		sessions:     func() float64 { return float64(len(s.postgres.Sessions())) },
+		unclassified: func() float64 { return s.lookout.open() },
 		approvalsPending: func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()

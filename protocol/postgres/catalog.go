@@ -44,6 +44,7 @@ type catalogs struct {
 	Poll  time.Duration // between looks without a cause; 0: 60 s
 	Idle  time.Duration // how long a loader outlives its last session; 0: 5 m
 	Log   *slog.Logger  // required
+	Seen  func(Seen)    // called after every look, by the loader's goroutine; nil: nobody is told
 
 	mu      sync.Mutex
 	loaders map[catalogKey]*catalogLoader
@@ -71,7 +72,7 @@ func (c *catalogs) acquire(t protocol.Target) *catalogLoader {
 // start makes a loader and its goroutine. Caller holds mu.
 func (c *catalogs) start(key catalogKey) *catalogLoader {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &catalogLoader{set: c, key: key, stop: stop, gone: ctx.Done(), wake: make(chan struct{}, 1), settled: make(chan struct{})}
+	l := &catalogLoader{set: c, key: key, stop: stop, gone: ctx.Done(), wake: make(chan struct{}, 1), left: make(chan struct{}, 1), settled: make(chan struct{})}
 	if c.loaders == nil {
 		c.loaders = map[catalogKey]*catalogLoader{}
 	}
@@ -117,6 +118,7 @@ type catalogLoader struct {
 	stop context.CancelFunc
 	gone <-chan struct{} // closed: the loader is retired
 	wake chan struct{}   // capacity 1: there is something to do
+	left chan struct{}   // capacity 1: the last session went
 
 	current atomic.Pointer[catalog.Snapshot]
 
@@ -211,6 +213,10 @@ func (l *catalogLoader) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refs--; l.refs == 0 {
+		select {
+		case l.left <- struct{}{}:
+		default: // already told
+		}
 		time.AfterFunc(orCatalog(l.set.Idle, 5*time.Minute), func() { l.set.retire(l) })
 	}
 }
@@ -228,7 +234,7 @@ func orCatalog(d, otherwise time.Duration) time.Duration {
 	return d
 }
 
-// run loads when asked and on every poll, until ctx ends. After each load it
+// run looks for changes when asked and on every poll, until ctx ends. After each load it
 // rests twice as long as the load took, so that a flood of unknown names, or of
 // DDL, costs the upstream no more than a third of one connection's time.
 func (l *catalogLoader) run(ctx context.Context) {
@@ -237,15 +243,12 @@ func (l *catalogLoader) run(ctx context.Context) {
 	poll := time.NewTicker(orCatalog(l.set.Poll, time.Minute))
 	defer poll.Stop()
 	for {
-		select {
-		case <-l.wake:
-		case <-poll.C:
-		case <-ctx.Done():
+		if !l.pause(ctx, &r, poll.C) {
 			return
 		}
 		start := time.Now()
 		l.load(ctx, &r)
-		if len(l.wake) == 0 {
+		if len(l.wake) == 0 && (!r.listening || l.unused()) {
 			r.close() // an open connection would stand in the way of DROP DATABASE
 		}
 		select {
@@ -253,6 +256,28 @@ func (l *catalogLoader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// pause waits until there is a reason to look; false: the loader ends. While
+// sessions are connected anyway it listens for DDL from elsewhere, if the
+// database tells.
+func (l *catalogLoader) pause(ctx context.Context, r *catalogReader, poll <-chan time.Time) bool {
+	for {
+		heard, stop := r.hear(ctx)
+		select {
+		case <-heard:
+		case <-l.wake:
+		case <-poll:
+		case <-l.left:
+			if stop(); l.unused() {
+				r.close()
+			}
+			continue
+		case <-ctx.Done():
+		}
+		stop()
+		return ctx.Err() == nil
 	}
 }
 
@@ -266,6 +291,9 @@ func (l *catalogLoader) load(ctx context.Context, r *catalogReader) {
 	// An equal snapshot is thrown away: caches hang on the one in use.
 	if old := l.current.Load(); next != nil && (old == nil || old.Version() != next.Version()) {
 		l.current.Store(next)
+	}
+	if err == nil && l.set.Seen != nil {
+		l.set.Seen(Seen{Resource: target.Resource, Snapshot: l.current.Load(), Account: r.account})
 	}
 	l.finish(number, err)
 }

@@ -22,6 +22,11 @@ type catalogReader struct {
 	// What the last snapshot was made from: see [catalog.StateSQL] and
 	// [catalog.ChangesSQL]. Empty: nothing was read, or reading it failed.
 	state, changes string
+
+	account *Account // as whom; nil until the first look
+
+	listening bool // the connection hears of DDL; see listen
+	notified  bool // and heard of some since the last look began
 }
 
 // snapshot reads the catalog, if it may have changed since the last time;
@@ -31,6 +36,7 @@ func (r *catalogReader) snapshot(ctx context.Context, t protocol.Target, build f
 	ctx, cancel := context.WithTimeout(ctx, catalogLoadTime)
 	defer cancel()
 	kept := r.conn != nil
+	r.notified = false
 	next, err := r.read(ctx, t, build)
 	var pe *pgconn.PgError
 	if err != nil && kept && ctx.Err() == nil && (!errors.As(err, &pe) || pe.Severity == "FATAL") {
@@ -60,7 +66,14 @@ func (r *catalogReader) read(ctx context.Context, t protocol.Target, build func(
 	if next, err = r.readChanged(ctx, build); err != nil {
 		return nil, err
 	}
-	return next, r.exec(ctx, "ROLLBACK")
+	told, err := r.told(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.exec(ctx, "ROLLBACK"); err != nil {
+		return nil, err
+	}
+	return next, r.listen(ctx, told)
 }
 
 // readChanged runs in the transaction that [catalog.SetupSQL] began: what it
@@ -73,6 +86,11 @@ func (r *catalogReader) readChanged(ctx context.Context, build func(catalog.Rows
 	changes, err := r.value(ctx, catalog.ChangesSQL())
 	if err != nil {
 		return nil, err
+	}
+	if r.account == nil {
+		if r.account, err = r.readAccount(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var next *catalog.Snapshot
 	if changes != r.changes {
@@ -108,6 +126,7 @@ func (r *catalogReader) connect(ctx context.Context, t protocol.Target) error {
 	}
 	d.cfg.BuildFrontend = func(rd io.Reader, w io.Writer) *pgproto3.Frontend { return pgproto3.NewFrontend(rd, w) }
 	d.cfg.MaxProtocolMessageBodyLen = catalogMaxMessage
+	d.cfg.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { r.notified = true }
 	r.conn, err = d.connect(ctx)
 	return err
 }
@@ -152,5 +171,55 @@ func (r *catalogReader) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	r.conn.Close(ctx)
-	r.conn = nil
+	r.conn, r.listening = nil, false
+}
+
+// DDLChannel is the channel on which a database tells of DDL, and the name of
+// the event trigger that does so where there is one: sluice harden prints it.
+const DDLChannel = "sluice_ddl"
+
+// toldSQL asks whether the database tells. A standby cannot.
+const toldSQL = `SELECT NOT pg_catalog.pg_is_in_recovery() AND EXISTS
+ (SELECT 1 FROM pg_catalog.pg_event_trigger t WHERE t.evtname = '` + DDLChannel + `' AND t.evtenabled <> 'D')`
+
+func (r *catalogReader) told(ctx context.Context) (bool, error) {
+	v, err := r.value(ctx, toldSQL)
+	return v == "t", err
+}
+
+// listen starts or ends listening, after a look. What was committed between the
+// look and LISTEN nobody told us: then there is reason for another one.
+func (r *catalogReader) listen(ctx context.Context, told bool) error {
+	if told == r.listening {
+		return nil
+	}
+	verb := "LISTEN "
+	if !told {
+		verb = "UNLISTEN "
+	}
+	if err := r.exec(ctx, verb+DDLChannel); err != nil {
+		return err
+	}
+	r.listening, r.notified = told, told
+	return nil
+}
+
+// hear waits in the background until the database tells of DDL, or the
+// connection breaks: then heard is closed. Call stop before using the
+// connection again.
+func (r *catalogReader) hear(ctx context.Context) (heard <-chan struct{}, stop func()) {
+	if r.conn == nil || !r.listening {
+		return nil, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	told := make(chan struct{})
+	if r.notified {
+		close(told)
+		return told, cancel
+	}
+	go func() {
+		defer close(told)
+		r.conn.WaitForNotification(ctx)
+	}()
+	return told, func() { cancel(); <-told }
 }

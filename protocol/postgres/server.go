@@ -32,6 +32,10 @@ type Server struct {
 	Now       func() time.Time   // required
 	Limits    Limits
 
+	// Seen is told what databases look like: after every look at one's catalog,
+	// also if nothing changed, one call at a time for each. nil: nobody is told.
+	Seen func(Seen)
+
 	// RequireTLS refuses clients that go on in clear.
 	RequireTLS bool
 
@@ -102,7 +106,7 @@ func (srv *Server) setup() {
 		if srv.Log == nil {
 			srv.Log = slog.New(slog.DiscardHandler)
 		}
-		srv.catalogs = &catalogs{Build: srv.buildCatalog, Poll: srv.Limits.CatalogInterval, Log: srv.Log}
+		srv.catalogs = &catalogs{Build: srv.buildCatalog, Poll: srv.Limits.CatalogInterval, Log: srv.Log, Seen: srv.Seen}
 	})
 }
 

@@ -7,8 +7,9 @@
 // [Queries] are the SELECTs that fill a [Rows]; whoever has a connection runs
 // them and hands every result row to [Query.Scan]. [Build] turns the Rows into
 // a [Snapshot], which never changes: a newer one replaces it as a whole, and
-// its [Snapshot.Version] says whether anything differs. Statements are resolved
-// against a snapshot by [Snapshot.Resolve] (a name and a search_path, the way
+// its [Snapshot.Version] says whether anything differs. Before reading everything
+// again, [StateSQL] and [ChangesSQL] tell whether there can be something new.
+// Statements are resolved against a snapshot by [Snapshot.Resolve] (a name and a search_path, the way
 // the server does it) and [Snapshot.Lookup].
 //
 // # Origins
@@ -24,8 +25,9 @@
 // # Limits
 //
 // Objects of pg_temp schemas belong to a session and are not part of a
-// snapshot. A snapshot of 10,000 tables with ten columns each takes some 20 MB
-// and a few hundred milliseconds to build; lookups are map accesses.
+// snapshot. A snapshot of 10,000 tables with ten columns each takes some 8 MB and
+// 10 ms to build, and the server 200 ms to send (BenchmarkCatalog in
+// protocol/postgres); lookups are map accesses.
 //
 // The package is pure: no I/O, no clock, no goroutine.
 package catalog
