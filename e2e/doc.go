@@ -9,6 +9,7 @@
 //     program direct and through, and must print the same
 //   - demo_test.go: make demo itself, twice
 //   - crash: kill -9 under load
+//   - evasion: attacks on masks and hidden tables, undefended and through Sluice
 //
 // To look around while a test runs, give it -v: the gateway's log goes to
 // standard error.

@@ -55,6 +55,9 @@ func (c *cluster) create() (err error) {
 	if c.Password == "" {
 		c.Password = randomPassword()
 	}
+	if err := c.adopt(); err != nil {
+		return err
+	}
 	if err := c.initdb(); err != nil {
 		return err
 	}
@@ -203,7 +206,11 @@ func (c *cluster) watch(s *Server) error {
 
 // command prepares one of the server's programs, run under its account.
 func (c *cluster) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(Program(name), args...)
+	path := Program(name)
+	if c.Programs != "" {
+		path = filepath.Join(c.Programs, name)
+	}
+	cmd := exec.Command(path, args...)
 	cmd.Dir = c.dir
 	cmd.Env = append(CleanEnv(), "HOME="+c.dir, "LC_ALL=C", "TZ=UTC")
 	cmd.SysProcAttr = c.attributes()

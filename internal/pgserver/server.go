@@ -33,6 +33,9 @@ type Options struct {
 	Password string
 	// Durable keeps fsync on. Off by default: nobody misses the data.
 	Durable bool
+	// Programs is the folder of the initdb and postgres to run; empty: the newest
+	// installed. [Eighteen] is one. Clients are always the installed ones.
+	Programs string
 }
 
 // A Server is a running PostgreSQL. Its fields do not change after Launch.
