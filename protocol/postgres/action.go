@@ -72,6 +72,8 @@ type describer struct {
 	// judged are the statements that stand behind the actions: for EXECUTE and
 	// FETCH, the prepared one and the cursor's query.
 	judged []*query.Statement
+	// cursors are what they fetch from; nil entries fetch nothing.
+	cursors []*portal
 }
 
 func (s *session) describer(owner *entry) *describer { return &describer{s: s, owner: owner} }
@@ -159,6 +161,7 @@ func (d *describer) action(st *query.Statement) (access.Action, error) {
 	a := st.Action
 	a.Binding = d.s.env.bindings()
 	judged := st
+	var cursor *portal
 	var err error
 	switch {
 	case sluiceSetting(st):
@@ -166,12 +169,12 @@ func (d *describer) action(st *query.Statement) (access.Action, error) {
 	case st.Execute != nil:
 		a, judged, err = d.executed(st, a)
 	case st.Cursor != nil && (st.Cursor.Op == query.CursorFetch || st.Cursor.Op == query.CursorMove):
-		a, judged, err = d.fetched(st, a)
+		a, judged, cursor, err = d.fetched(st, a)
 	}
 	if d.s.replication && a.Confidence == access.Opaque {
 		a.Verb, a.Op = access.VerbReplication, "REPLICATION"
 	}
-	d.judged = append(d.judged, judged)
+	d.judged, d.cursors = append(d.judged, judged), append(d.cursors, cursor)
 	return a, err
 }
 
@@ -260,18 +263,18 @@ func unknownCode(a access.Action, why string) access.Action {
 }
 
 // fetched describes FETCH by the cursor's query.
-func (d *describer) fetched(st *query.Statement, a access.Action) (access.Action, *query.Statement, error) {
+func (d *describer) fetched(st *query.Statement, a access.Action) (access.Action, *query.Statement, *portal, error) {
 	po, err := d.s.names.portal(st.Cursor.Name, d.owner.segment, d.changes, d.s.flush)
 	if err != nil {
-		return a, nil, err
+		return a, nil, nil, err
 	}
 	if po == nil || po.def.st == nil || d.s.distrusted(po.def) {
 		a.Origin, a.Confidence, a.Pure = nil, access.Opaque, false
 		sql := access.SQL{Limit: -1, Scoped: true, Changes: access.ChangesNone, Why: fmt.Sprintf("cursor %q is not known to the gateway", st.Cursor.Name)}
 		a.SQL = &sql
-		return a, st, nil
+		return a, st, po, nil
 	}
-	return d.fetchOf(a, po.def.st), po.def.st, nil
+	return d.fetchOf(a, po.def.st), po.def.st, po, nil
 }
 
 func (d *describer) fetchOf(a access.Action, inner *query.Statement) access.Action {

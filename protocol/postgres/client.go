@@ -180,13 +180,18 @@ func (s *session) push(e *entry) error {
 			return err
 		}
 	}
-	s.pushed = s.queue.push(e)
+	for s.pushed = s.queue.push(e); s.pushed == pushSealed; s.pushed = s.queue.push(e) {
+		if err := s.flush(); err != nil {
+			return err
+		}
+		s.queue.open()
+	}
 	switch s.pushed {
 	case pushSkipped:
 		s.skipped(e)
 	case pushClosed:
 		return errEnded
-	case pushQueued, pushIgnored:
+	case pushQueued, pushIgnored, pushSealed:
 	}
 	return nil
 }
@@ -285,7 +290,7 @@ func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits [
 	}
 	limited := scripted(permits)
 	e.permits = permits
-	e.run = s.newRun(d.judged, permits, own && (!limited || len(texts) == 1))
+	e.run = s.newRun(d, permits, own && (!limited || len(texts) == 1))
 	if err := s.copyPlans(e.run, b, permits); err != nil {
 		e.run, e.permits = nil, nil
 		return s.refuseForwarded(e, permits, err)
@@ -300,6 +305,12 @@ func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits [
 	if limited {
 		return s.forwardScript(e, b, texts)
 	}
+	var ch <-chan verdict
+	if len(b.Statements) == 1 && readsCopy(b.Statements[0]) {
+		defer func() { s.arm(e, permits[0]) }() // its data is still to be read from the client
+	} else {
+		ch = e.clocked(permits[0])
+	}
 	if err := s.push(e); err != nil {
 		return err
 	}
@@ -309,7 +320,7 @@ func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits [
 		s.out = wire.AppendQuery(s.out, strings.Join(texts, "; "))
 	}
 	s.settlePiping()
-	return nil
+	return s.runTimed(e, permits[0], ch)
 }
 
 // refuseForwarded refuses actions whose canonical text could not be made.
@@ -356,12 +367,13 @@ func (s *session) function(msg []byte) error {
 	e.permits = permits
 	s.input(permits)
 	s.hold(permits...)
+	ch := e.clocked(permits[0])
 	if err := s.push(e); err != nil {
 		return err
 	}
 	s.settlePiping()
 	s.out = append(s.out, msg...)
-	return nil
+	return s.runTimed(e, permits[0], ch)
 }
 
 // input records what was typed.

@@ -399,7 +399,7 @@ func (p *plan) copyBinary(dst, b []byte, first bool, hits *int64) ([]byte, error
 	if len(b) == 0 {
 		return dst, nil
 	}
-	if len(b) == 2 && b[0] == 0xff && b[1] == 0xff {
+	if bytes.Equal(b, copyTrailer) {
 		return append(dst, b...), nil
 	}
 	// A tuple has the layout of a DataRow.

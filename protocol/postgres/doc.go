@@ -17,7 +17,8 @@
 //     their meaning; names.go tracks prepared statements and portals; queue.go
 //     what is in flight.
 //   - affected.go keeps limits on changed rows: it waits for the command tag before
-//     anything is final; script.go sends a Query so that this is possible.
+//     anything is final; script.go sends a Query so that this is possible. limits.go
+//     bounds results, timeout.go time.
 //   - result.go and copy.go mask and limit what comes back, computed.go says what
 //     views compute from masked columns; redact.go keeps
 //     values out of the record; errors.go puts denials into PostgreSQL's words.

@@ -220,6 +220,9 @@ func (s *session) bind(msg []byte) error {
 	}
 	po := newPortal(def, permits[0], s.srv.Now())
 	po.judged = d.judged[len(d.judged)-1]
+	if n := len(d.cursors); n > 0 && d.cursors[n-1] != nil {
+		po.cur.cursor = &d.cursors[n-1].cur
+	}
 	if err := s.copyPortal(po); err != nil {
 		po.permit.Done(access.Outcome{NotRun: true, Error: err.Error()})
 		return s.refuseBind(e, notCanonical(permits[0].ID(), err))
@@ -315,6 +318,7 @@ func (s *session) executeCursor(e *entry, po *portal, msg []byte) error {
 		return nil
 	}
 	run := newPortal(po.def, permits[0], s.srv.Now())
+	run.cur.cursor = &po.cur
 	run.ran.Store(true)
 	e.portal, e.permits = run, permits
 	s.hold(permits...)
@@ -331,7 +335,7 @@ func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
 	copyIn := po.def.st != nil && readsCopy(po.def.st)
 	var begun chan struct{}
 	var ch chan verdict
-	if po.counted {
+	if po.counted || timed(po.permit) {
 		ch = make(chan verdict, verdicts)
 		e.verdicts = ch
 	}
@@ -343,7 +347,11 @@ func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
 	if err := s.push(e); err != nil {
 		return err
 	}
+	if timed(po.permit) {
+		s.out = wire.AppendEmpty(s.out, 'H') // what stands before it must be answered, or nobody knows that it runs
+	}
 	s.out = append(s.out, msg...)
+	s.arm(e, po.permit)
 	switch {
 	case ch != nil && !copyIn:
 		return s.awaitExecute(ch)

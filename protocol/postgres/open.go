@@ -228,9 +228,6 @@ func (s *session) fulfills(a *access.Action, o access.Obligation) error {
 		if o.AffectedRows > 0 && (a.SQL == nil || a.SQL.Changes == access.ChangesUnknown) {
 			return fmt.Errorf("at most %s rows may be changed, and the server does not tell how many this changes", thousands(o.AffectedRows))
 		}
-		if o.Timeout > 0 {
-			return errors.New("a timeout is not supported for PostgreSQL yet")
-		}
 		return nil
 	case access.Record:
 		if s.rec == nil {

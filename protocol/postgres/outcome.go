@@ -20,6 +20,10 @@ type held struct {
 func (s *session) finishStatement(st *query.Statement, p *pipeline.Permit, cur *result, msg []byte) {
 	s.queue.endCopy()
 	o := cur.outcome(s.srv.Now())
+	if cur.cursor != nil {
+		cur.cursor.rows += cur.rows
+		cur.cursor.bytes += cur.bytes
+	}
 	if msg[0] == 'C' {
 		tag := msg[wire.HeaderLen : len(msg)-1]
 		if n := wire.TagRows(tag); !cur.limited && n > o.Rows {
@@ -132,14 +136,21 @@ func (s *session) errorText(e *entry, msg []byte, se wire.ServerError) (text str
 // failure handles ErrorResponse. In the extended protocol the upstream then
 // skips everything up to the next Sync.
 func (s *session) failure(e *entry, msg []byte) error {
-	s.replies.failed = true
-	s.queue.endCopy()
 	se, err := wire.ParseError(msg[wire.HeaderLen:])
 	if err != nil {
 		return s.malformed(err)
 	}
+	if s.stopped(e, msg, se.Code) {
+		return nil
+	}
+	s.replies.failed = true
+	s.queue.endCopy()
 	text, shown := s.errorText(e, msg, se)
+	late := e.expired(se.Code)
 	switch {
+	case late != nil:
+		text = late.Code + " " + late.Message
+		s.replace(msg, wire.AppendReport(nil, 'E', *late))
 	case e.deny != nil && se.Severity == "ERROR":
 		s.replace(msg, wire.AppendReport(nil, 'E', e.deny.report))
 	case shown != nil:
@@ -175,7 +186,7 @@ func (s *session) endSegment(e *entry, status byte) {
 	finishUnused(s.names.settle(e, 1<<30, failedUpstream))
 	// Outside a transaction block an error has rolled back the whole segment.
 	r.release(r.failed && status == 'I' && !r.tx)
-	r.failed, r.tx = false, status != 'I'
+	r.failed, r.suspended, r.tx = false, false, status != 'I'
 	if status == 'I' {
 		finishUnused(s.names.endTransaction())
 	}

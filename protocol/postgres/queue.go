@@ -45,6 +45,8 @@ type entry struct {
 	scripted bool // a Query sent as a script
 	copying  bool // readUpstream's: of a script, the upstream reads COPY data
 
+	timeout atomic.Pointer[timeout] // the clock of what runs under a limit
+
 	// cover is the record of the Bind that was read together with this Parse.
 	cover atomic.Pointer[pipeline.Permit]
 }
@@ -67,6 +69,7 @@ func (e *entry) decide(v verdict) {
 // release wakes whoever waits for the entry.
 func (e *entry) release() {
 	e.begin()
+	e.disarm()
 	if e.verdicts != nil {
 		close(e.verdicts)
 		e.verdicts = nil
@@ -97,6 +100,8 @@ type queue struct {
 	// skipping is true behind an error of the extended protocol while no Sync
 	// has been pushed: the upstream ignores what comes.
 	skipping bool
+	// sealed is true while the head must stay alone.
+	sealed bool
 	// copying is true while the upstream reads COPY data: it ignores Sync.
 	copying bool
 }
@@ -108,6 +113,7 @@ const (
 	pushSkipped        // the upstream will ignore the message; no answer will come
 	pushIgnored        // a Sync inside COPY data: drop it
 	pushClosed         // the session has ended
+	pushSealed         // not now: what is running must be alone
 )
 
 // maxInFlight bounds a pipeline: beyond it the client is not read.
@@ -135,6 +141,9 @@ func (q *queue) push(e *entry) pushed {
 	}
 	if q.closed {
 		return pushClosed
+	}
+	if q.sealed {
+		return pushSealed
 	}
 	switch {
 	case e.kind == kindCopyEnd:
@@ -174,6 +183,51 @@ func (q *queue) skip() []*entry {
 	q.skipping = q.n == 0
 	q.room.Broadcast()
 	return skipped
+}
+
+// seal lets nothing be pushed any more, if e is all that is in flight, but for the
+// Sync behind an Execute.
+func (q *queue) seal(e *entry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pass()
+	alone := q.n == 1 && e.kind == kindQuery ||
+		q.n == 2 && e.kind == kindExecute && q.ring[(q.first+1)%len(q.ring)].kind == kindSync
+	if q.closed || !alone || q.ring[q.first] != e {
+		return false
+	}
+	q.sealed = true
+	return true
+}
+
+// unseal ends that.
+func (q *queue) unseal() {
+	q.mu.Lock()
+	q.sealed = false
+	q.room.Broadcast()
+	q.mu.Unlock()
+}
+
+// open waits while the queue is sealed.
+func (q *queue) open() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.sealed && !q.closed {
+		q.room.Wait()
+	}
+}
+
+// place returns how many entries stand before e; -1: it is not there any more.
+func (q *queue) place(e *entry) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pass()
+	for i := range q.n {
+		if q.ring[(q.first+i)%len(q.ring)] == e {
+			return i
+		}
+	}
+	return -1
 }
 
 // stop lets nobody wait any longer.

@@ -238,9 +238,10 @@ func sqlError(err error) string {
 
 // a talk is a typed conversation: messages sent, and what must come back.
 type talk struct {
-	t testing.TB
-	f *pgproto3.Frontend
-	c net.Conn
+	t        testing.TB
+	f        *pgproto3.Frontend
+	c        net.Conn
+	warnings bool // warnings are told as W
 }
 
 func (w *relayWorld) talk() *talk {
@@ -250,7 +251,7 @@ func (w *relayWorld) talk() *talk {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { h.Conn.Close() })
-	return &talk{w.t, h.Frontend, h.Conn}
+	return &talk{t: w.t, f: h.Frontend, c: h.Conn}
 }
 
 func (k *talk) send(ms ...pgproto3.FrontendMessage) {
@@ -275,6 +276,9 @@ func (k *talk) until(n int) string {
 			k.t.Fatalf("after %s: %v", strings.Join(out, " "), err)
 		}
 		s := short(m)
+		if n, ok := m.(*pgproto3.NoticeResponse); ok && k.warnings && n.Severity == "WARNING" {
+			s = "W"
+		}
 		if s != "" {
 			out = append(out, s)
 		}

@@ -23,6 +23,9 @@ type replies struct {
 	held   []held // outcomes of the segment so far: an error may undo them
 	failed bool   // an error came in this segment
 	tx     bool   // a transaction block was open when the segment began
+
+	suspended bool // a portal was left in the middle in this segment
+	sealed    bool // nothing is forwarded until the segment's end
 }
 
 // maxHeld bounds the outcomes that wait; beyond it the oldest are reported as
@@ -114,7 +117,7 @@ func (s *session) passLong(typ byte, size int) error {
 	if err := s.answerable(e); err != nil {
 		return err
 	}
-	s.count(e, typ, size)
+	e.current().count(1, size)
 	s.replies.skip = size
 	return nil
 }
@@ -209,7 +212,7 @@ func (s *session) reply(typ byte, msg []byte) error {
 		s.pop(e)
 	case 't', 'c', 'V':
 	case 'G', 'H', 'W':
-		s.copyBegins(e, typ)
+		s.copyBegins(e, typ, msg)
 	default:
 		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent an unknown message %q", typ)}
 	}
@@ -347,17 +350,6 @@ func (s *session) pop(e *entry) {
 	e.release()
 }
 
-// count adds a row to the result in progress.
-func (s *session) count(e *entry, typ byte, size int) {
-	switch {
-	case e == nil:
-	case e.run != nil:
-		e.run.cur.count(typ, size)
-	case e.portal != nil:
-		e.portal.cur.count(typ, size)
-	}
-}
-
 // planOf returns what must happen to the rows of the result in progress; nil:
 // they pass.
 func (s *session) planOf(e *entry) *plan {
@@ -382,15 +374,27 @@ func (s *session) row(e *entry, typ byte, msg []byte) error {
 	if s.planless(e) {
 		return &fatal{code: "XX000", message: "sluice: the upstream sent a result that nobody asked for"}
 	}
-	s.count(e, typ, len(msg))
-	p := s.planOf(e)
+	cur := e.current()
+	row, head := true, 0
+	if cur.out != nil {
+		row, head = cur.out.row(msg[wire.HeaderLen:])
+	}
+	cur.count(one(row), len(msg))
+	p := cur.plan
 	if p == nil {
-		if s.holding(e) {
-			s.keep(e.current(), msg, msg)
+		if cur.hold != nil {
+			s.keep(cur, msg, msg)
 		}
 		return nil
 	}
-	return s.applyPlan(e, p, typ, msg)
+	return s.applyPlan(e, p, typ, msg, row, head)
+}
+
+func one(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // complete handles CommandComplete, EmptyQueryResponse and PortalSuspended.
@@ -415,7 +419,7 @@ func (s *session) completeQuery(e *entry, typ byte, msg []byte) error {
 			return nil
 		}
 	}
-	within := run.cur.hold != nil
+	within := run.cur.hold != nil || run.cur.limits.Timeout.N > 0
 	if e.scripted && run.index == len(run.permits)-1 {
 		s.replace(msg, run.cur.heldRows())
 		run.last = ending(&run.cur, msg)
@@ -443,7 +447,17 @@ func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
 		s.pop(e)
 		return nil
 	}
+	if typ == 's' && po.cur.limited && po.permit.Request.Action.Verb == access.VerbSelect {
+		// Nothing more will come: say so, or the client asks for ever.
+		s.replace(msg, ending(&po.cur, wire.AppendCommandComplete(nil, "SELECT 0")))
+		po.cur.shown = 0
+		s.finishStatement(po.judged, po.permit, &po.cur, msg)
+		s.pop(e)
+		return nil
+	}
 	if typ == 's' {
+		s.replies.suspended = true
+		po.cur.shown = 0
 		s.pop(e)
 		return nil
 	}
@@ -464,12 +478,13 @@ func (s *session) ready(e *entry, msg []byte) error {
 		s.replace(msg, append(e.run.last, msg...))
 	}
 	s.endSegment(e, status)
+	s.unseal()
 	s.pop(e)
 	return nil
 }
 
 // copyBegins handles CopyInResponse, CopyOutResponse and CopyBothResponse.
-func (s *session) copyBegins(e *entry, typ byte) {
+func (s *session) copyBegins(e *entry, typ byte, msg []byte) {
 	if typ != 'H' {
 		for _, ignored := range s.queue.beginCopy() {
 			ignored.release()
@@ -479,6 +494,9 @@ func (s *session) copyBegins(e *entry, typ byte) {
 	if e.scripted && typ != 'H' {
 		e.copying = true
 		e.decide(verdict{copying: true})
+	}
+	if typ == 'H' && len(msg) > wire.HeaderLen {
+		e.current().out = &copyOut{binary: msg[wire.HeaderLen] == 1, header: e.copyHeader()}
 	}
 	if e.run != nil {
 		e.run.copyPlan()

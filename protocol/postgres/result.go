@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"fmt"
 	"time"
 
 	"sluice/access"
@@ -17,24 +16,19 @@ type result struct {
 	rows, bytes, masked int64
 	plan                *plan
 	limits              pipeline.Limits
-	limited             bool  // a limit has ended it
-	hold                *hold // set: its rows wait for the number of rows changed
+	limited             bool     // a limit has ended it
+	shown               int64    // rows since the last tag
+	dropped             int64    // bytes beyond the limit
+	stopped             bool     // the upstream was asked to stop
+	cursor              *result  // what FETCH got from its cursor before
+	out                 *copyOut // of a COPY TO STDOUT
+	hold                *hold    // set: its rows wait for the number of rows changed
 	began               time.Time
 }
 
-// limit takes up what limits a permit carries.
-func (r *result) limit(p *pipeline.Permit) {
-	r.limits = p.Limits()
-	r.plan = limitPlan(&r.limits)
-	if counted(p, &r.limits) {
-		r.hold = new(hold)
-	}
-}
-
-func (r *result) count(typ byte, size int) {
-	if typ == 'D' || typ == 'd' {
-		r.rows++
-	}
+func (r *result) count(rows int64, size int) {
+	r.rows += rows
+	r.shown += rows
 	r.bytes += int64(size)
 }
 
@@ -47,16 +41,17 @@ func (r *result) outcome(now time.Time) access.Outcome {
 type run struct {
 	statements []*query.Statement // what stands behind each action
 	permits    []*pipeline.Permit
-	copies     []*plan // for COPY TO STDOUT under masks; nil entries: none
-	own        bool    // the client's own text was forwarded
+	cursors    []*portal // what each statement fetches from; nil entries: no FETCH
+	copies     []*plan   // for COPY TO STDOUT under masks; nil entries: none
+	own        bool      // the client's own text was forwarded
 	index      int
 	cur        result
 	failed     bool
 	last       []byte // of a script: the last tag, which waits for the commit
 }
 
-func (s *session) newRun(judged []*query.Statement, permits []*pipeline.Permit, own bool) *run {
-	r := &run{statements: judged, permits: permits, own: own}
+func (s *session) newRun(d *describer, permits []*pipeline.Permit, own bool) *run {
+	r := &run{statements: d.judged, cursors: d.cursors, permits: permits, own: own}
 	r.start(s.srv.Now())
 	return r
 }
@@ -65,6 +60,9 @@ func (r *run) start(now time.Time) {
 	r.cur = result{began: now}
 	if p := r.permit(); p != nil && len(p.Decision.Obligations) > 0 {
 		r.cur.limit(p)
+		if r.index < len(r.cursors) && r.cursors[r.index] != nil {
+			r.cur.cursor = &r.cursors[r.index].cur
+		}
 	}
 }
 
@@ -116,13 +114,6 @@ type columnPlan struct {
 	with   mask.Transform
 	typ    mask.Type
 	binary bool
-}
-
-func limitPlan(l *pipeline.Limits) *plan {
-	if l.Rows.N == 0 && l.Bytes.N == 0 {
-		return nil
-	}
-	return &plan{limits: *l}
 }
 
 // described handles RowDescription: the second point of evaluation.
@@ -321,13 +312,10 @@ func (s *session) snapshot() *catalog.Snapshot {
 }
 
 // applyPlan masks one row, or drops it behind a limit.
-func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte) error {
+func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte, row bool, head int) error {
 	cur := e.current()
-	if p.limits.Rows.Over(cur.rows) || p.limits.Bytes.Over(cur.bytes) {
-		cur.limited = true
-		cur.rows--
-		cur.bytes -= int64(len(msg))
-		s.drop(msg)
+	if row && cur.beyond(&p.limits) {
+		s.discard(e, cur, msg, head)
 		return nil
 	}
 	if !p.any {
@@ -358,50 +346,6 @@ func (s *session) show(cur *result, msg, shown []byte) {
 	case shown != nil:
 		s.replace(msg, shown)
 	}
-}
-
-// heldRows gives up the rows that were held.
-func (r *result) heldRows() (rows []byte) {
-	if r.hold != nil {
-		rows, r.hold = r.hold.rows, nil
-	}
-	return rows
-}
-
-// ending returns what ends a result: the rows held, a word that a limit ended
-// it, and the command tag, corrected where a limit made it wrong.
-func ending(cur *result, msg []byte) []byte {
-	out := cur.heldRows()
-	if !cur.limited {
-		return append(out, msg...)
-	}
-	what, by := thousands(cur.limits.Rows.N)+" rows", cur.limits.Rows
-	if cur.limits.Rows.N == 0 || cur.rows < cur.limits.Rows.N {
-		what, by = thousands(cur.limits.Bytes.N)+" bytes", cur.limits.Bytes
-	}
-	out = wire.AppendReport(out, 'N', wire.Report{Severity: "WARNING", Code: "01000",
-		Message: fmt.Sprintf("sluice: the result ends after %s, by %s", what, by.Rule),
-		Hint:    "Narrow the query with WHERE or LIMIT."})
-	if msg[0] == 'C' {
-		return wire.AppendCommandComplete(out, limitedTag(string(msg[wire.HeaderLen:len(msg)-1]), cur.rows))
-	}
-	return append(out, msg...)
-}
-
-// endResult ends a result for the client.
-func (s *session) endResult(cur *result, msg []byte) {
-	if cur.hold != nil || cur.limited {
-		s.replace(msg, ending(cur, msg))
-	}
-}
-
-func limitedTag(tag string, rows int64) string {
-	for i := len(tag) - 1; i >= 0; i-- {
-		if tag[i] == ' ' {
-			return fmt.Sprintf("%s %d", tag[:i], rows)
-		}
-	}
-	return tag
 }
 
 // scrub returns what may be shown of an error's message while a mask applies.

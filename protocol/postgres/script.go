@@ -22,14 +22,16 @@ type script struct {
 
 // A step says what to wait for behind a statement.
 type step struct {
-	counted bool // how many rows it changed
-	copies  bool // whether the upstream asks for COPY data
+	counted bool             // how many rows it changed
+	timed   *pipeline.Permit // set: it may take only so long
+	copies  bool             // whether the upstream asks for COPY data
+	copying bool             // the client has sent that data
 }
 
 // scripted reports whether a Query must be sent as a script.
 func scripted(permits []*pipeline.Permit) bool {
 	for _, p := range permits {
-		if l := p.Limits(); counted(p, &l) {
+		if l := p.Limits(); counted(p, &l) || len(permits) > 1 && l.Timeout.N > 0 {
 			return true
 		}
 	}
@@ -50,6 +52,9 @@ func (s *session) forwardScript(e *entry, b *query.Batch, texts []string) error 
 	for i, st := range b.Statements {
 		l := e.permits[i].Limits()
 		sc.steps[i] = step{counted: counted(e.permits[i], &l), copies: readsCopy(st)}
+		if l.Timeout.N > 0 {
+			sc.steps[i].timed = e.permits[i]
+		}
 	}
 	if err := s.push(e); err != nil {
 		return err
@@ -89,11 +94,13 @@ func (s *session) continueScript(sc *script) error {
 // step waits for what must be known of the statement sent last, and reports
 // whether the next may be sent.
 func (s *session) step(sc *script, st step) (on bool, err error) {
-	wait := st.counted
+	wait := st.counted || st.copies || st.timed != nil
+	if st.timed != nil && !st.copying {
+		s.arm(sc.e, st.timed)
+	}
 	if st.copies {
 		// The first time for the beginning of the data, then for its end.
-		sc.steps[sc.next-1].copies = false
-		wait = true
+		sc.steps[sc.next-1].copies, sc.steps[sc.next-1].copying = false, true
 	}
 	if !wait {
 		return true, nil
@@ -109,6 +116,7 @@ func (s *session) step(sc *script, st step) (on bool, err error) {
 		s.out = wire.AppendBind(s.out, "", s.marker)
 		return false, s.endScript()
 	case v.within:
+		sc.e.disarm()
 		return true, nil
 	}
 	return false, s.endScript()
