@@ -45,6 +45,7 @@ var rules = map[string]rule{
 	"query/catalog":  {pure: true, may: words, why: "a snapshot is built from rows that others fetch"},
 	"query/postgres": {pure: true, may: join(words, "query", "query/catalog"), why: "the parser itself is handed in: it lives in another process"},
 	"mask":           {pure: true, may: words, why: "values in, values out"},
+	"classify":       {pure: true, may: join(words, "mask"), why: "what a column seems to hold follows from counts and its name; sampling is an adapter's"},
 	"audit":          {pure: true, may: join(words, helpers), why: "a record's bytes are its proof: no clock, no state"},
 	"recording":      {pure: true, may: join(words, helpers), why: "a format; writing in the background is recording/file's"},
 	"store":          {pure: true, may: words, why: "the interface and its plain types; implementations import it"},

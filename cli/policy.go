@@ -13,17 +13,22 @@ import (
 
 func (a *app) check() *cobra.Command {
 	var config string
-	var strict bool
+	var strict, online bool
 	cmd := &cobra.Command{Use: "check -c PATH", Short: "Check a configuration: all errors in one run, as file:line:column", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := configPath(config, args)
 			if err != nil {
 				return err
 			}
-			return a.checked(server.Check(cmd.Context(), path), strict)
+			report := server.Check(cmd.Context(), path)
+			if online && len(report.Errors) == 0 {
+				report.Warnings = append(report.Warnings, server.CheckOnline(cmd.Context(), path)...)
+			}
+			return a.checked(report, strict)
 		}}
 	cmd.Flags().StringVarP(&config, "config", "c", "", "YAML file or a folder of them")
 	cmd.Flags().BoolVar(&strict, "strict", false, "warnings fail too: rules that can never fire, are shadowed or have no test")
+	cmd.Flags().BoolVar(&online, "online", false, "connect to the resources as well: can the gateway's accounts do too much, is every column classified")
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"sluice/access"
 	"sluice/internal/strictyaml"
 )
 
@@ -82,6 +83,29 @@ func (c *Classification) Tags(schema, table, column string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// Missing returns what the Classification names without a star and none of the
+// columns is: a typo, or a column that was renamed.
+func (c *Classification) Missing(columns []access.ColumnID) []string {
+	if c == nil {
+		return nil
+	}
+	fits := map[string]bool{}
+	for _, id := range columns {
+		for _, p := range c.known.on(id.Table) {
+			if p.parts[2].match(id.Column) && p.relation(id.Schema, id.Table) == yes {
+				fits[p.text] = true
+			}
+		}
+	}
+	var missing []string
+	for _, p := range c.known.all {
+		if !fits[p.text] && !p.parts[1].wild() && !p.parts[2].wild() {
+			missing = append(missing, p.text)
+		}
+	}
+	return missing
 }
 
 // covers reports whether all columns of a table are known, whatever they are.

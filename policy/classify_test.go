@@ -258,6 +258,9 @@ func TestClassification(t *testing.T) {
 	if none := s.Classification("crm"); none.Known("public", "customers", "email") || none.Tags("a", "b", "c") != nil {
 		t.Error("a resource without classification knows something")
 	}
+	if got := c.Missing([]access.ColumnID{{Schema: "public", Table: "customers", Column: "email"}, {Schema: "crm", Table: "customers", Column: "card"}}); fmt.Sprint(got) != "[public.customers.id]" {
+		t.Errorf("missing: %q", got)
+	}
 	if ps := s.Unplaced([]string{"shopp"}); len(ps) != 1 || ps[0].Message != `there is no resource "shop", did you mean "shopp"?` {
 		t.Error(ps)
 	}

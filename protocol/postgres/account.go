@@ -81,7 +81,7 @@ func (r *catalogReader) readAccount(ctx context.Context) (*Account, error) {
 // with what to do about it. Empty: nothing was found.
 func (a *Account) Warnings() []string {
 	if a.Superuser {
-		return []string{fmt.Sprintf("%s is a superuser: the database refuses it nothing, so only the gateway protects anything, and files and programs of the server are within reach; use an ordinary role with grants on what is needed (CREATE ROLE app LOGIN), as sluice harden prints it", a.User)}
+		return []string{fmt.Sprintf("%s is a superuser: the database refuses it nothing, files and programs of its machine included; use an ordinary role with the grants that are needed (sluice harden prints some)", a.User)}
 	}
 	var all []string
 	warn := func(given bool, what, remedy string) {
@@ -104,21 +104,13 @@ func (a *Account) Warnings() []string {
 // quoteName writes an identifier so that it means exactly this name.
 func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// Account says what the credential of a target may do.
-func (srv *Server) Account(ctx context.Context, t protocol.Target) (*Account, error) {
-	ctx, cancel := context.WithTimeout(ctx, catalogLoadTime)
-	defer cancel()
+// Look looks at a database once, with a connection of its own.
+func (srv *Server) Look(ctx context.Context, t protocol.Target) (Seen, error) {
 	var r catalogReader
 	defer r.close()
-	if err := r.connect(ctx, t); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	if err := r.exec(ctx, catalog.SetupSQL); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	a, err := r.readAccount(ctx)
+	snap, err := r.snapshot(ctx, t, func(rows catalog.Rows) (*catalog.Snapshot, error) { return catalog.Build(rows, nil) })
 	if err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
+		return Seen{}, fmt.Errorf("postgres: %w", err)
 	}
-	return a, nil
+	return Seen{Resource: t.Resource, Snapshot: snap, Account: r.account}, nil
 }

@@ -53,20 +53,23 @@ func TestAccount(t *testing.T) {
 	s := pgtest.Shared(t)
 	db := s.Database(t)
 	target := upstreamTarget(s, db)
-	srv := &Server{Now: time.Now}
-	a, err := srv.Account(t.Context(), target)
+	account := func() (*Account, error) {
+		seen, err := (&Server{Now: time.Now}).Look(t.Context(), target)
+		return seen.Account, err
+	}
+	a, err := account()
 	if err != nil || !a.Superuser || len(a.Warnings()) != 1 || !strings.Contains(a.Warnings()[0], "superuser") {
 		t.Fatalf("%+v %v", a, err)
 	}
 	s.Exec(t, db, "CREATE TABLE t (n int)", "CREATE ROLE \"modest Account\" LOGIN PASSWORD 'x'", "CREATE ROLE owning NOLOGIN CREATEDB")
 	defer s.Exec(t, db, "DROP OWNED BY \"modest Account\"", "DROP ROLE \"modest Account\"", "DROP OWNED BY owning", "DROP ROLE owning")
 	target.User, target.Password = "modest Account", access.NewSecret("x")
-	if a, err = srv.Account(t.Context(), target); err != nil || a.User != "modest Account" || len(a.Warnings()) != 0 {
+	if a, err = account(); err != nil || a.User != "modest Account" || len(a.Warnings()) != 0 {
 		t.Errorf("%+v %v", a, err)
 	}
 	s.Exec(t, db, "GRANT owning, pg_read_server_files, pg_execute_server_program, pg_monitor TO \"modest Account\"", "ALTER TABLE t OWNER TO owning",
 		"ALTER ROLE \"modest Account\" CREATEROLE REPLICATION BYPASSRLS")
-	a, err = srv.Account(t.Context(), target)
+	a, err = account()
 	if err != nil {
 		t.Fatal(err)
 	}

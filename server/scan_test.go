@@ -1,0 +1,127 @@
+package server
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/classify"
+	"sluice/config"
+	"sluice/internal/pgtest"
+)
+
+// scanned is a database with something of everything, and its configuration.
+func scanHouse(t *testing.T, statements ...string) (folder string) {
+	t.Helper()
+	pg := pgtest.Shared(t)
+	db := pg.Database(t)
+	pg.Exec(t, db, statements...)
+	return folderOf(t, map[string]string{"rules.yaml": rules, "house.yaml": strings.NewReplacer("%s\", database: %s, credential: {user: %s, password: {value: \"%s\"}}",
+		pg.Addr+"\", database: "+db+", credential: {user: "+pg.User+", password: {value: \""+pg.Password+"\"}}").Replace(house)})
+}
+
+const scanTables = `CREATE DOMAIN mail AS text; CREATE EXTENSION citext;
+CREATE TABLE "Odd ""Name" (id bigint, "E mail" text, "a*b" text);
+CREATE TABLE people (id int, contact mail, other citext, born date, notes text[], doc jsonb, secret_note bytea, nothing text);
+INSERT INTO people SELECT i, 'person' || i || '@example.com', 'other' || i || '@example.com', now(), ARRAY['call +1-202-555-01' || (i % 90 + 10)], '{"mail": "x@example.com"}' FROM generate_series(1, 30) i;
+INSERT INTO "Odd ""Name" SELECT i, 'p' || i || '@example.com', 'x' FROM generate_series(1, 30) i;
+CREATE TABLE big (id int, phone_or_so text); INSERT INTO big SELECT i, '+1-202-555-' || lpad((i % 100)::text, 4, '01') FROM generate_series(1, 50000) i; ANALYZE big;
+CREATE VIEW v AS SELECT contact FROM people; CREATE TABLE part (id int, email text) PARTITION BY RANGE (id); CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (1) TO (9)`
+
+func TestScanProposesWhatLoads(t *testing.T) {
+	folder := scanHouse(t, scanTables)
+	var progress bytes.Buffer
+	r, err := Scan(t.Context(), folder, "shop", ScanOptions{Rows: 100, Progress: &progress})
+	if err != nil || len(r.Unread) != 0 {
+		t.Fatal(err, r.Unread)
+	}
+	got := map[string]string{}
+	for _, p := range r.Columns {
+		got[p.Table+"."+p.Column] = strings.Join(p.Tags, " ")
+		if p.Table == "big" && p.Looked < 20 || p.Looked > 100 {
+			t.Errorf("%s: %d values", p.Column, p.Looked)
+		}
+	}
+	for column, want := range map[string]string{
+		"people.contact": "email pii", "people.other": "email pii", "people.born": "birth-date pii", "people.notes": "free-text", "people.doc": "free-text", "people.id": "",
+		"people.secret_note": "credential secret", "people.nothing": "", "part.email": "email pii", `Odd "Name.E mail`: "email pii", "big.phone_or_so": "phone pii",
+	} {
+		if tags, ok := got[column]; !ok || tags != want {
+			t.Errorf("%s: %q %v, want %q", column, tags, ok, want)
+		}
+	}
+	if _, ok := got["v.contact"]; ok || got["part1.email"] != "" {
+		t.Error("a view or partition was looked at")
+	}
+	if !strings.Contains(progress.String(), "public.people: 30 rows\n") || strings.Contains(progress.String(), "example.com") {
+		t.Errorf("%s", progress.String())
+	}
+	var b bytes.Buffer
+	if err := classify.Document(&b, "shop", "shop", true, r.Columns); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(b.String(), "@example.com") || strings.Contains(b.String(), "202-555") {
+		t.Errorf("the proposal holds values:\n%s", b.String())
+	}
+	if err := os.WriteFile(filepath.Join(folder, "proposal.yaml"), b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := Check(t.Context(), folder); len(c.Errors) > 0 {
+		t.Fatalf("%q in\n%s", c.Errors, b.String())
+	}
+	again, err := Scan(t.Context(), folder, "shop", ScanOptions{New: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, p := range again.Columns {
+		left = append(left, p.Table+"."+p.Column)
+	}
+	if strings.Join(left, " ") != `Odd "Name.id Odd "Name.a*b part.id people.nothing` {
+		t.Errorf("new: %q", left)
+	}
+}
+
+func TestScanWithoutRights(t *testing.T) {
+	folder := scanHouse(t, "CREATE TABLE open (email text)", "CREATE TABLE shut (email text)", "GRANT SELECT ON open TO PUBLIC",
+		"DROP ROLE IF EXISTS scan_reader", "CREATE ROLE scan_reader LOGIN PASSWORD 'x'")
+	cfg, _ := config.Load(folder)
+	old := cfg.Resources[0].Credential
+	data, err := os.ReadFile(filepath.Join(folder, "house.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(data), "user: "+old.User+", password: {value: \""+old.Password.Value.Reveal()+"\"}", "user: scan_reader, password: {value: x}", 1)
+	if err := os.WriteFile(filepath.Join(folder, "house.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Scan(t.Context(), folder, "shop", ScanOptions{})
+	if err != nil || len(r.Unread) != 1 || !strings.Contains(r.Unread[0], "public.shut: ") || len(r.Columns) != 2 {
+		t.Errorf("%v %+v", err, r)
+	}
+	if _, err := Scan(t.Context(), folder, "nowhere", ScanOptions{}); err == nil || !strings.Contains(err.Error(), `no resource "nowhere"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCheckOnline(t *testing.T) {
+	folder := scanHouse(t, "CREATE TABLE customers (id int, email text)")
+	all := strings.Join(CheckOnline(t.Context(), folder), "\n")
+	if !strings.Contains(all, `house.yaml:14:18: resource "shop": postgres is a superuser`) || strings.Contains(all, "Classification") {
+		t.Errorf("%s", all)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "tags.yaml"), []byte(strings.Replace(tags, "public.customers.email: [pii]", "public.customers.email: [pii], public.customers.mail: [pii]", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all = strings.Join(CheckOnline(t.Context(), folder), "\n")
+	for _, want := range []string{"1 column stands in no Classification: public.customers.id (sluice scan --new shop)", "names public.customers.mail, and there is no such column"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not in\n%s", want, all)
+		}
+	}
+	if got := CheckOnline(t.Context(), folderOf(t, map[string]string{"house.yaml": plain, "rules.yaml": rules})); len(got) != 1 || !strings.Contains(got[0], "cannot be looked at") {
+		t.Errorf("%q", got)
+	}
+}
