@@ -201,26 +201,80 @@ func (o Object) Qualified() string {
 	return o.Schema + "." + o.Name
 }
 
-// Use says how an action uses a column; uses are combined with or.
-type Use uint8
+// Use says how an action uses a column; uses are combined with or. The first
+// four are coarse: UseFlow and UseFilter stand for every way that no finer bit
+// names, so that what nobody classified is what no permission covers.
+type Use uint16
 
 // The uses of a column.
 const (
-	// UseOutput: a bare output column of the result, traceable by its origin.
+	// UseOutput: a bare output column of the result, its values unchanged on any
+	// number of layers.
 	UseOutput Use = 1 << iota
-	// UseFlow: its value reaches a result, a write or an error by any other
-	// way: an expression, a subquery, a whole row, a set operation, an aggregate.
+	// UseFlow: its value reaches a result or an error by another way: an
+	// expression, a function.
 	UseFlow
-	// UseFilter: it decides which rows or in which order (WHERE, ON, GROUP BY, ORDER BY).
+	// UseFilter: it decides which rows or in which order, by an expression.
 	UseFilter
 	// UseAssign: it is written.
 	UseAssign
+	// UseEqual: it is compared for equality with constants or bound values (=,
+	// <>, IN, = ANY, IS [NOT] DISTINCT FROM; a boolean column as a condition).
+	UseEqual
+	// UseRange: it is compared with constants or bound values by order or pattern
+	// (<, BETWEEN, LIKE, ~).
+	UseRange
+	// UseNull: it is asked whether it is null.
+	UseNull
+	// UseJoin: it is compared for equality with another column (ON, USING, IN
+	// (SELECT ...), INTERSECT).
+	UseJoin
+	// UseGroup: its equal values are put together (GROUP BY, DISTINCT, UNION,
+	// PARTITION BY).
+	UseGroup
+	// UseOrder: rows are sorted by it.
+	UseOrder
+	// UseAggregate: it is the argument of aggregate functions, which
+	// ColumnUse.Aggregates names.
+	UseAggregate
+	// UseRow: it is part of a whole row that is used as one value.
+	UseRow
+	// UseStore: its value is written somewhere else: a table, a file, a setting.
+	UseStore
+	// UseCarry: it passes unchanged through a part of the statement (a subquery,
+	// WITH). What becomes of it there is in the other bits.
+	UseCarry
 )
 
 // A ColumnUse is one column and how it is used.
 type ColumnUse struct {
 	Name string `json:"name"`
 	Use  Use    `json:"use"`
+
+	// Aggregates are the functions of UseAggregate: count, sum, ... Sorted.
+	Aggregates []string `json:"-"`
+	// MinGroup is how many rows every one of these aggregates is taken over at
+	// least, by the statement's own HAVING count(*) >= n; 0: not known.
+	MinGroup int64 `json:"-"`
+	// Exprs are the expressions behind the uses, for messages: at most one a bit.
+	Exprs []UseExpr `json:"-"`
+}
+
+// A UseExpr is a short form of an expression that puts a column to a use,
+// without the values of constants.
+type UseExpr struct {
+	Use  Use
+	Text string
+}
+
+// Expr returns the expression behind a use; empty: none is kept.
+func (c *ColumnUse) Expr(use Use) string {
+	for _, e := range c.Exprs {
+		if e.Use&use != 0 {
+			return e.Text
+		}
+	}
+	return ""
 }
 
 // A Column describes one column of a result, as far as it can be traced.
@@ -234,6 +288,11 @@ type Column struct {
 	// Traced is true if Origins is complete. A constant or an expression over
 	// no column is Traced with no Origins.
 	Traced bool
+	// Parts are set if a value is that of one column or of another, as of UNION or
+	// COALESCE: the origins of each.
+	Parts [][]ColumnID
+	// Mixed is true if a value may also be one that the statement itself gives.
+	Mixed bool
 }
 
 // A ColumnID names a column of a table.

@@ -54,7 +54,7 @@ func TestDocumentExamplesLoad(t *testing.T) {
 			}
 		}
 	}
-	if n != 3 {
+	if n != 4 {
 		t.Errorf("%d examples", n)
 	}
 }

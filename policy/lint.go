@@ -38,6 +38,7 @@ func Lint(s *Set, inv Inventory) []strictyaml.Problem {
 		l.tags(r)
 		l.shadowed(r)
 		l.ungranted(r)
+		l.revealing(r)
 	}
 	return strictyaml.Sort(l.problems)
 }
@@ -317,6 +318,17 @@ func (l *linter) ungranted(r *rule) {
 		}
 	}
 	l.warn(r, "approval alone grants nothing, and no rule allows any of it")
+}
+
+// revealing warns of permissions that undo a mask.
+func (l *linter) revealing(r *rule) {
+	if r.mask == nil {
+		return
+	}
+	p := &r.mask.permits
+	if p.minGroup == 0 && p.uses&access.UseAggregate != 0 && slices.ContainsFunc(p.functions, func(f string) bool { return f != "count" }) {
+		l.warn(r, "aggregates of a group of one row are the value itself: give aggregatable.min_group")
+	}
 }
 
 // overlap reports whether two blocks may match the same action: true where that

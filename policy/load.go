@@ -60,6 +60,7 @@ type maskRule struct {
 	tags    *tagMatch     // or those that carry a tag
 	detect  []string
 	with    string
+	permits permits
 }
 
 // on returns patterns for the columns that it masks in a table.
@@ -398,6 +399,7 @@ func (c *compiler) mask(who string, spec *ruleSpec, r *rule) {
 	slices.Sort(out.detect)
 	out.detect = slices.Compact(out.detect)
 	c.maskColumns(who, m, r, out)
+	c.permits(who, m, out)
 	r.mask = out
 }
 

@@ -50,6 +50,10 @@ func (s *Set) merge(j *judgement) access.Decision {
 		s.byDefault(j, &d)
 		return d
 	}
+	if m := j.misused(); m != nil {
+		j.refuse(&d, m)
+		return d
+	}
 	asks, approved := j.asks()
 	d.Obligations = j.obligations()
 	if len(asks) > 0 {
@@ -253,7 +257,11 @@ func (j *judgement) would() []access.Reason {
 	for i := range j.findings {
 		f := &j.findings[i]
 		if f.rule.monitor && (f.holds() || f.err != nil) {
-			all = append(all, f.explained(j.q))
+			r := f.explained(j.q)
+			if m := f.rule.misuse(j.q); m != nil && f.err == nil {
+				r.Message = join(r.Message, m.text())
+			}
+			all = append(all, r)
 		}
 	}
 	return all

@@ -10,6 +10,9 @@ import (
 // masked: it may show anything. NULL fits every type.
 const hidden = "null"
 
+// whole hides all of a value and keeps its type.
+const whole = "redact"
+
 // Result is the second point of evaluation: it says how each column of the
 // result of an allowed action is masked. It returns one Mask a column; the zero
 // Mask leaves a column clear.
@@ -81,9 +84,34 @@ func columnMask(q *question, rules []*rule, c *access.Column) access.Mask {
 		}
 	}
 	if m.With != "" {
-		return m
+		return oneOfMany(q, rules, c, m)
 	}
 	return detection(rules)
+}
+
+// oneOfMany hides a column that holds values of several others whole, unless all
+// are masked alike. A method that leaves a part would leave it of values that it
+// is not made for, and a keyed hash would answer guesses that stand beside.
+func oneOfMany(q *question, rules []*rule, c *access.Column, m access.Mask) access.Mask {
+	if len(c.Parts) == 0 && !c.Mixed || strictness(m.With) > strictness("hash") {
+		return m
+	}
+	alike := !c.Mixed
+	for _, part := range c.Parts {
+		with := ""
+		for _, o := range part {
+			for _, r := range rules {
+				if r.hides(q, o) {
+					with = stricter(with, r.mask.with)
+				}
+			}
+		}
+		alike = alike && with == m.With
+	}
+	if !alike {
+		m.With = whole
+	}
+	return m
 }
 
 func harder(a, b access.Mask) access.Mask {

@@ -91,6 +91,10 @@ type maskSpec struct {
 	Columns texts `yaml:"columns"`
 	Detect  texts `yaml:"detect"`
 	With    text  `yaml:"with,required"`
+
+	Filterable   text              `yaml:"filterable"`
+	Aggregatable *aggregatableSpec `yaml:"aggregatable"`
+	Joinable     bool              `yaml:"joinable"`
 }
 
 type limitSpec struct {

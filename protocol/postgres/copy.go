@@ -143,16 +143,10 @@ func (s *session) copyColumns(st *query.Statement) (cols []access.Column, known 
 		}
 		cols, known = slices.Clone(shared), make([]shown, len(shared))
 		snap := s.snapshot()
-		for i, o := range st.Copy.Query.Outputs {
-			known[i] = shown{tracedCopy(snap, o), -1}
-			if snap == nil || !o.Bare || len(o.Sources) != 1 {
-				continue
-			}
-			if rel := snap.Relation(o.Sources[0].Relation); rel != nil {
-				if c := rel.ByNum(o.Sources[0].Num); c != nil {
-					cols[i].Type, known[i].mod = c.Type, c.Mod
-				}
-			}
+		for i := range st.Copy.Query.Outputs {
+			o := &st.Copy.Query.Outputs[i]
+			known[i].copied = tracedCopy(snap, o)
+			cols[i].Type, known[i].mod = outputType(snap, o)
 		}
 		return cols, known
 	}

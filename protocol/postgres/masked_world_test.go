@@ -411,5 +411,5 @@ func (u *user) until(n int) string {
 // isRefusal reports whether an answer ends in the gateway's refusal.
 func isRefusal(got string) bool {
 	at := strings.LastIndex("; "+got, "; 42501 sluice: ")
-	return at >= 0 && !strings.Contains(got[at:], "|")
+	return at >= 0 && !strings.Contains(strings.ReplaceAll(got[at:], " || ", ""), "|")
 }

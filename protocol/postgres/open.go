@@ -240,8 +240,9 @@ func (s *session) fulfills(a *access.Action, o access.Obligation) error {
 	return fmt.Errorf("unknown obligation %T", o)
 }
 
-// maskable reports why a masked column must not be used as an action uses it:
-// only as a bare column of the result.
+// maskable reports why a mask cannot be fulfilled on an action. Which uses of a
+// masked column are allowed the policy has said; here it must be known what is
+// masked, and the result must be one that passes the gateway.
 func maskable(a *access.Action, m access.Mask) error {
 	if m.Unknown {
 		if a.Verb == access.VerbFunctionCall {
@@ -259,10 +260,8 @@ func maskable(a *access.Action, m access.Mask) error {
 	use := columnUse(a, m.Column)
 	name := m.Column.Table + "." + m.Column.Column
 	switch {
-	case use&access.UseFlow != 0:
+	case use&(access.UseFlow|access.UseRow|access.UseStore|access.UseFilter) != 0: // no rule permits these
 		return fmt.Errorf("it uses masked %s other than as a plain result column", name)
-	case use&access.UseFilter != 0:
-		return fmt.Errorf("it filters, sorts or joins by masked %s", name)
 	case use&access.UseOutput != 0 && !returnsPlainly(a.Verb):
 		return fmt.Errorf("it would copy masked %s", name)
 	}

@@ -158,6 +158,11 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 	whole, traced := wholeLineage(&p.Request.Action)
 	for i, f := range fields {
 		cols[i], known[i] = column(snap, f, lineage, i), shown{shownCopy(snap, f), f.Mod}
+		if lineage != nil {
+			o := &st.Outputs[i]
+			known[i].copied = known[i].copied || f.Table == 0 && tracedCopy(snap, o)
+			cols[i].Traced = cols[i].Traced && !contradicts(f, o)
+		}
 		if !cols[i].Traced && f.Table == 0 && traced {
 			cols[i].Origins, cols[i].Traced = whole, true
 		}
@@ -245,6 +250,9 @@ func lineageOf(st *query.Statement, n int) []access.Column {
 	return nil
 }
 
+// values are the uses of a column by which its value can be in a result.
+const values = access.UseOutput | access.UseFlow | access.UseRow | access.UseStore | access.UseCarry
+
 // wholeLineage is what any column of an action's result can show, for columns
 // that cannot be told apart: those of functions in FROM, of joins that merge, of
 // recursion. It is complete where everything that the action touches is known.
@@ -257,6 +265,9 @@ func wholeLineage(a *access.Action) (origins []access.ColumnID, complete bool) {
 		}
 		complete = complete && o.ColumnsKnown && o.Schema != "pg_temp"
 		for _, c := range o.Columns {
+			if c.Use&values == 0 {
+				continue
+			}
 			origins = append(origins, access.ColumnID{Schema: o.Schema, Table: o.Name, Column: c.Name})
 		}
 	}
@@ -270,7 +281,7 @@ func column(snap *catalog.Snapshot, f wire.Field, lineage []access.Column, i int
 	c := access.Column{Name: string(f.Name), Type: f.Type}
 	if lineage != nil {
 		c.Origins = append(c.Origins, lineage[i].Origins...)
-		c.Traced = lineage[i].Traced
+		c.Traced, c.Parts, c.Mixed = lineage[i].Traced, lineage[i].Parts, lineage[i].Mixed
 	}
 	switch {
 	case f.Table == 0:

@@ -42,8 +42,11 @@ type analysis struct {
 	literal bool
 
 	sinks []*lineage
+	at    spot // what is being walked, for messages
 	depth int
 	steps int // of judging predicates: see maxSteps
+	// rounds counts how often recursive queries were walked again.
+	rounds int
 }
 
 // maxSteps bounds how much looking at predicates one statement is worth: those

@@ -55,7 +55,8 @@ func sketchObject(o access.Object) string {
 
 func sketchUse(u access.Use) string {
 	s := ""
-	for i, c := range "oefa" { // output, expression (flow), filter, assign
+	// output, expression (flow), filter, assign, equal, range, null, join, group, sort, aggregate, row, write (store), carry
+	for i, c := range "oefa=<njgs#rwc" {
 		if u&(1<<i) != 0 {
 			s += string(c)
 		}

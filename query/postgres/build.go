@@ -62,9 +62,11 @@ func (a *analysis) selectStmt(root *scope, q *pgquery.SelectStmt) {
 	a.effect(access.VerbSelect)
 	a.st.ReturnsRows = intoOf(q) == nil
 	d := a.query(root, q, outermost)
-	if a.st.ReturnsRows {
-		a.outputs(d)
+	if !a.st.ReturnsRows {
+		a.consume(d, access.UseStore)
+		return
 	}
+	a.outputs(d)
 }
 
 // intoOf finds SELECT INTO, which stands in the leftmost arm.
@@ -78,14 +80,17 @@ func intoOf(q *pgquery.SelectStmt) *pgquery.IntoClause {
 	return nil
 }
 
-// outputs describes the result by lineage.
+// outputs describes the result by lineage, and notes what it shows.
 func (a *analysis) outputs(d *derived) {
+	d.mark(a, access.UseOutput)
 	a.st.OutputsKnown = d.known
 	if !d.known {
 		return
 	}
 	a.st.Outputs = make([]Output, len(d.cols))
-	for i, c := range d.cols {
-		a.st.Outputs[i] = Output{Name: c.name, Sources: c.line.sources, Traced: !c.line.broken, Bare: c.bare}
+	for i := range d.cols {
+		c := &d.cols[i]
+		a.st.Outputs[i] = Output{Name: c.name, Sources: c.line.sources, Traced: !c.line.broken, Bare: c.bare,
+			Copied: c.copied(), Merged: len(c.marks) > 1, Mixed: len(c.marks) > 0 && c.mixed}
 	}
 }

@@ -61,40 +61,37 @@ func (a *analysis) copyRelation(s *pgquery.CopyStmt, c *Copy) {
 	it := a.relationItem(s.Relation, rels)
 	last := rels[len(rels)-1]
 	c.Schema, c.Relation, c.Columns = last.schema, last.name, names(s.Attlist)
-	sc := &scope{items: []*item{it}}
+	sc := &scope{items: []*item{it}, list: it.listed()}
 	if s.IsFrom {
 		for _, r := range rels {
 			a.copied(r, c.Columns)
 		}
-		a.expr(sc, s.WhereClause, access.UseFilter)
+		a.condition(sc, s.WhereClause, access.UseFilter)
 		return
-	}
-	at := outermost
-	if !c.Stdio {
-		at = inner
 	}
 	d := &derived{known: true}
 	if len(c.Columns) == 0 {
-		a.star(sc, nil, at, d)
+		a.star(sc, nil, outermost, d)
 	}
 	for _, name := range c.Columns {
-		found := a.unqualified(sc, name, useAt(at))
-		if len(found) != 1 {
-			d.known = false
-			continue
-		}
-		d.cols = append(d.cols, *found[0])
+		found := a.unqualified(sc, name, access.UseFlow)
+		d.known = d.known && len(found) == 1
+		d.cols = append(d.cols, found...)
 	}
-	a.outputs(d)
+	if c.Stdio {
+		a.outputs(d)
+	} else {
+		a.consume(d, access.UseStore)
+	}
 }
 
-// bypassed turns outputs that never pass through the gateway into flows.
+// bypassed turns outputs that never pass through the gateway into copies.
 func bypassed(objects []access.Object) {
 	for i := range objects {
 		cols := slices.Clone(objects[i].Columns)
 		for j := range cols {
 			if cols[j].Use&access.UseOutput != 0 {
-				cols[j].Use = cols[j].Use&^access.UseOutput | access.UseFlow
+				cols[j].Use = cols[j].Use&^access.UseOutput | access.UseStore
 			}
 		}
 		objects[i].Columns = cols
@@ -107,7 +104,7 @@ func (a *analysis) copied(r *relUse, cols []string) {
 		r.all |= access.UseAssign
 	}
 	for _, name := range cols {
-		r.use(name, access.UseAssign)
+		r.use(name, access.UseAssign, spot{})
 	}
 }
 

@@ -17,7 +17,7 @@ func (a *analysis) insert(parent *scope, s *pgquery.InsertStmt, at place) *deriv
 		a.assigned(r, s.Cols)
 	}
 	if q := s.SelectStmt.GetSelectStmt(); q != nil {
-		a.query(sc, q, inner)
+		a.consume(a.query(sc, q, inner), access.UseStore)
 	} else if s.SelectStmt != nil {
 		a.opaque("an INSERT from something unknown")
 	}
@@ -25,7 +25,7 @@ func (a *analysis) insert(parent *scope, s *pgquery.InsertStmt, at place) *deriv
 	if c := s.OnConflictClause; c != nil {
 		a.onConflict(&scope{parent: sc, items: []*item{target, excluded(target)}}, c, rels)
 	}
-	return a.returning(&scope{parent: sc, items: []*item{target}}, s.ReturningList, at)
+	return a.returning(&scope{parent: sc, items: []*item{target}, list: target.listed()}, s.ReturningList, at)
 }
 
 // assigned notes the columns that an INSERT lists; none means all.
@@ -40,7 +40,7 @@ func (a *analysis) assigned(r *relUse, cols []*pgquery.Node) {
 }
 
 func (a *analysis) assign(r *relUse, t *pgquery.ResTarget) {
-	r.use(t.GetName(), access.UseAssign)
+	r.use(t.GetName(), access.UseAssign, spot{})
 	if r.rel != nil && r.rel.Column(t.GetName()) == nil {
 		r.unknown = true
 		a.partial("column " + t.GetName() + " is not in the catalog")
@@ -61,17 +61,19 @@ func (a *analysis) onConflict(sc *scope, c *pgquery.OnConflictClause, rels []*re
 	if c.Infer != nil {
 		for _, n := range c.Infer.IndexElems {
 			if e := n.GetIndexElem(); e.GetName() != "" {
-				a.unqualified(sc, e.GetName(), access.UseFilter)
+				for _, c := range a.unqualified(sc, e.GetName(), access.UseFilter) {
+					a.note(&c, access.UseFilter)
+				}
 			} else {
 				a.expr(sc, e.GetExpr(), access.UseFilter)
 			}
 		}
-		a.expr(sc, c.Infer.WhereClause, access.UseFilter)
+		a.condition(sc, c.Infer.WhereClause, access.UseFilter)
 	}
 	if c.Action == pgquery.OnConflictAction_ONCONFLICT_UPDATE {
 		a.effect(access.VerbUpdate)
 		a.assignments(sc, c.TargetList, rels)
-		a.expr(sc, c.WhereClause, access.UseFilter)
+		a.condition(sc, c.WhereClause, access.UseFilter)
 	}
 }
 
@@ -87,8 +89,16 @@ func (a *analysis) assignments(sc *scope, list []*pgquery.Node, rels []*relUse) 
 			a.assign(r, t)
 		}
 		a.exprs(sc, t.Indirection, access.UseFlow)
-		a.expr(sc, t.Val, access.UseFlow)
+		a.store(sc, t.Val)
 	}
+}
+
+// store walks an expression whose value is written.
+func (a *analysis) store(sc *scope, n *pgquery.Node) {
+	a.within(n, func() {
+		c := a.value(sc, n, access.UseFlow)
+		a.note(&c, access.UseStore)
+	})
 }
 
 func (a *analysis) update(parent *scope, s *pgquery.UpdateStmt, at place) *derived {
@@ -97,12 +107,12 @@ func (a *analysis) update(parent *scope, s *pgquery.UpdateStmt, at place) *deriv
 	sc := &scope{parent: a.with(parent, s.WithClause)}
 	rels := a.use1(s.Relation, false, true)
 	target := a.relationItem(s.Relation, rels)
-	sc.items = append(sc.items, target)
+	sc.items, sc.list = append(sc.items, target), target.listed()
 	for _, n := range s.FromClause {
-		a.from(sc, n)
+		sc.list = append(sc.list, a.from(sc, n))
 	}
 	a.assignments(sc, s.TargetList, rels)
-	a.expr(sc, s.WhereClause, access.UseFilter)
+	a.condition(sc, s.WhereClause, access.UseFilter)
 	a.scoped(sc, target, s.WhereClause)
 	return a.returning(sc, s.ReturningList, at)
 }
@@ -112,11 +122,11 @@ func (a *analysis) delete(parent *scope, s *pgquery.DeleteStmt, at place) *deriv
 	a.writes++
 	sc := &scope{parent: a.with(parent, s.WithClause)}
 	target := a.relationItem(s.Relation, a.use1(s.Relation, false, true))
-	sc.items = append(sc.items, target)
+	sc.items, sc.list = append(sc.items, target), target.listed()
 	for _, n := range s.UsingClause {
-		a.from(sc, n)
+		sc.list = append(sc.list, a.from(sc, n))
 	}
-	a.expr(sc, s.WhereClause, access.UseFilter)
+	a.condition(sc, s.WhereClause, access.UseFilter)
 	a.scoped(sc, target, s.WhereClause)
 	return a.returning(sc, s.ReturningList, at)
 }
@@ -130,8 +140,9 @@ func (a *analysis) merge(parent *scope, s *pgquery.MergeStmt, at place) *derived
 	rels := a.use1(s.Relation, false, true)
 	target := a.relationItem(s.Relation, rels)
 	sc.items = append(sc.items, target)
-	a.from(sc, s.SourceRelation)
-	a.expr(sc, s.JoinCondition, access.UseFilter)
+	sc.list = append(sc.list, a.from(sc, s.SourceRelation))
+	sc.list = append(sc.list, target.listed()...) // RETURNING * shows the source first
+	a.condition(sc, s.JoinCondition, access.UseFilter)
 	for _, n := range s.MergeWhenClauses {
 		a.when(sc, n.GetMergeWhenClause(), s.JoinCondition, target)
 	}
@@ -143,7 +154,7 @@ func (a *analysis) when(sc *scope, w *pgquery.MergeWhenClause, on *pgquery.Node,
 		a.opaque("a MERGE clause of a kind that is not known")
 		return
 	}
-	a.expr(sc, w.Condition, access.UseFilter)
+	a.condition(sc, w.Condition, access.UseFilter)
 	switch w.CommandType {
 	case pgquery.CmdType_CMD_DELETE:
 		a.effect(access.VerbDelete)
@@ -154,7 +165,9 @@ func (a *analysis) when(sc *scope, w *pgquery.MergeWhenClause, on *pgquery.Node,
 		for _, r := range target.rels {
 			a.assigned(r, w.TargetList)
 		}
-		a.exprs(sc, w.Values, access.UseFlow)
+		for _, v := range w.Values {
+			a.store(sc, v)
+		}
 	case pgquery.CmdType_CMD_UPDATE:
 		a.assignments(sc, w.TargetList, target.rels)
 	case pgquery.CmdType_CMD_NOTHING:

@@ -10,7 +10,9 @@
 //	parser.go              the grammar, handed in: libpg_query in another process (package worker)
 //	analyzer.go, cache.go  text -> Batch, through three caches
 //	build.go, analysis.go  one statement's walk; what is collected and how it is judged
-//	select.go, from.go, scope.go, figure.go   queries: names, scopes, columns, lineage
+//	select.go, with.go, from.go, join.go, scope.go, figure.go   queries: names and scopes
+//	lineage.go, value.go, compare.go, aggregate.go   what becomes of a column: see Columns
+//	usage.go, describe.go   the same in the words of access, and of messages
 //	dml.go, scoped.go, predicate.go, subquery.go   INSERT, UPDATE, DELETE, MERGE; whether a predicate limits rows
 //	expr.go, function.go, classes.go, builtins.go   expressions and what functions can do
 //	session.go, settings.go, copy.go          what concerns the session
@@ -30,13 +32,23 @@
 //
 // # Columns
 //
-// A column is [access.UseOutput] only as a bare column of the outermost target
-// list or RETURNING, without a set operation, and on its way to the client:
-// COPY TO a file is a flow. In a subquery, an expression, a whole row it flows;
-// in WHERE, ON, USING, GROUP BY, ORDER BY, DISTINCT, LIMIT it filters. A name
-// that several items may have is noted for all of them. [Statement.Outputs]
-// traces the result's columns through subqueries and WITH; what is below views
-// is expanded by [Statement.Columns].
+// A query yields columns that carry marks: the columns of relations whose values
+// they hold unchanged. Whoever consumes the query notes the use of the marks, so
+// that a column that passes through any number of layers to the result is
+// [access.UseOutput], and one that is compared on the outermost is compared. What
+// goes through an expression is noted where the expression stands.
+//
+// A comparison of a column as it is, with what the statement gives or with
+// another column, is noted as such ([access.UseEqual], [access.UseJoin], ...), and
+// its answer does not flow on: it tells what was compared, wherever it goes. So do
+// aggregates over a column. In the definition of a view both count as the value.
+// Everything that is none of this is [access.UseFlow] in what is shown and
+// [access.UseFilter] in what decides about rows; no rule permits these.
+//
+// A name that several items may have is noted for all of them. [Statement.Outputs]
+// traces the result's columns; what is below views is expanded by
+// [Statement.Columns], and a comparison of what a view computes is none of what it
+// is computed from.
 //
 // A view lists the tables below it, a partition or child its parents, with Via.
 // The other way round nothing is listed, as in the server's own privileges: who

@@ -23,13 +23,21 @@ func (a *analysis) expr(sc *scope, n *pgquery.Node, use access.Use) {
 	case *pgquery.Node_ParamRef:
 		a.st.NumParams = max(a.st.NumParams, int(v.ParamRef.Number))
 	case *pgquery.Node_ColumnRef:
-		a.columnRef(sc, v.ColumnRef, use)
+		c := a.reference(sc, v.ColumnRef, use)
+		a.note(&c, use)
 	case *pgquery.Node_AExpr:
-		a.operator(v.AExpr.Name)
-		a.expr(sc, v.AExpr.Lexpr, use)
-		a.expr(sc, v.AExpr.Rexpr, use)
+		a.comparison(sc, v.AExpr, use)
 	case *pgquery.Node_BoolExpr:
-		a.exprs(sc, v.BoolExpr.Args, use)
+		for _, arg := range v.BoolExpr.Args {
+			a.boolean(sc, arg, use)
+		}
+	case *pgquery.Node_NullTest:
+		a.asks(sc, v.NullTest.Arg, access.UseNull, use)
+	case *pgquery.Node_BooleanTest:
+		a.asks(sc, v.BooleanTest.Arg, access.UseEqual, use)
+	case *pgquery.Node_CoalesceExpr, *pgquery.Node_CaseExpr:
+		c := a.value(sc, n, use)
+		a.note(&c, use)
 	case *pgquery.Node_List:
 		a.exprs(sc, v.List.Items, use)
 	case *pgquery.Node_TypeCast:
@@ -62,8 +70,7 @@ func (a *analysis) exprs(sc *scope, list []*pgquery.Node, use access.Use) {
 // raw grammar does not put into expressions is not understood.
 func (a *analysis) rare(sc *scope, n *pgquery.Node, use access.Use) {
 	switch n.Node.(type) {
-	case *pgquery.Node_NullTest, *pgquery.Node_BooleanTest, *pgquery.Node_CaseExpr, *pgquery.Node_CaseWhen,
-		*pgquery.Node_CoalesceExpr, *pgquery.Node_MinMaxExpr, *pgquery.Node_AArrayExpr, *pgquery.Node_RowExpr,
+	case *pgquery.Node_CaseWhen, *pgquery.Node_MinMaxExpr, *pgquery.Node_AArrayExpr, *pgquery.Node_RowExpr,
 		*pgquery.Node_AIndirection, *pgquery.Node_AIndices, *pgquery.Node_CollateClause, *pgquery.Node_NamedArgExpr,
 		*pgquery.Node_GroupingFunc, *pgquery.Node_GroupingSet, *pgquery.Node_ResTarget, *pgquery.Node_MultiAssignRef,
 		*pgquery.Node_WindowDef, *pgquery.Node_IndexElem, *pgquery.Node_MergeSupportFunc,
@@ -96,35 +103,10 @@ func (a *analysis) attributes(ind *pgquery.A_Indirection) {
 	}
 }
 
-// columnRef resolves a column reference and returns the columns it can be; nil
-// if it is something else or not resolved.
-func (a *analysis) columnRef(sc *scope, ref *pgquery.ColumnRef, use access.Use) []*column {
-	parts := ref.Fields
-	last := parts[len(parts)-1]
-	if last.GetAStar() != nil {
-		a.starValue(sc, names(parts[:len(parts)-1]), use)
-		return nil
-	}
-	p := names(parts)
-	switch len(p) {
-	case 1:
-		return a.unqualified(sc, p[0], use)
-	case 2:
-		return a.qualified(sc, "", p[0], p[1], use)
-	case 3:
-		return a.qualified(sc, p[0], p[1], p[2], use)
-	case 4:
-		a.database(p[0])
-		return a.qualified(sc, p[1], p[2], p[3], use)
-	}
-	a.opaque("a column reference of too many parts")
-	return nil
-}
-
 // starValue is table.* inside an expression: the whole row.
 func (a *analysis) starValue(sc *scope, qualifier []string, use access.Use) {
 	for _, it := range a.starItems(sc, qualifier) {
-		a.noteAll(it, flowing(use))
+		a.noteAll(it, asRow(use))
 	}
 }
 

@@ -21,12 +21,16 @@ func (a *analysis) call(sc *scope, f *pgquery.FuncCall, use access.Use) {
 	if len(p) > 2 {
 		a.database(p[0])
 	}
-	a.exprs(sc, f.Args, use)
-	a.exprs(sc, f.AggOrder, use)
-	a.expr(sc, f.AggFilter, use)
-	if f.Over != nil {
-		a.generic(sc, f.Over.ProtoReflect(), use)
+	if !a.aggregated(sc, f, use) {
+		a.exprs(sc, f.Args, use)
 	}
+	if f.AggWithinGroup { // what is sorted is what it returns
+		a.exprs(sc, f.AggOrder, use)
+	} else {
+		a.keys(sc, f.AggOrder, access.UseOrder)
+	}
+	a.condition(sc, f.AggFilter, use)
+	a.windowDef(sc, f.Over, use)
 	a.function(schema, name, len(f.Args), f)
 }
 

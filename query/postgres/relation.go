@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"slices"
 	"strings"
 
 	pgquery "github.com/pganalyze/pg_query_go/v6"
@@ -17,19 +16,25 @@ type relUse struct {
 	temp         bool // of the session
 	read, write  bool
 	whole        bool // the statement concerns the relation, not its rows
-	uses         map[string]access.Use
+	uses         map[string]*usage
 	all          access.Use // of every column
 	unknown      bool       // some column that is not known is used
 }
 
-func (r *relUse) use(column string, use access.Use) {
+func (r *relUse) use(column string, use access.Use, at spot) *usage {
 	if use == 0 {
-		return
+		return nil
 	}
-	if r.uses == nil {
-		r.uses = make(map[string]access.Use)
+	u := r.uses[column]
+	if u == nil {
+		if r.uses == nil {
+			r.uses = make(map[string]*usage)
+		}
+		u = new(usage)
+		r.uses[column] = u
 	}
-	r.uses[column] |= use
+	u.add(use, at)
+	return u
 }
 
 func (r *relUse) system() bool { return catalog.SystemSchema(r.schema) }
@@ -151,7 +156,7 @@ func (a *analysis) database(name string) {
 
 // relationItem makes the FROM item of a relation.
 func (a *analysis) relationItem(rv *pgquery.RangeVar, rels []*relUse) *item {
-	it := &item{alias: rv.GetRelname(), rels: rels, known: true}
+	it := &item{alias: rv.GetRelname(), rels: rels, known: true, sure: true}
 	if rv.GetAlias() == nil {
 		it.schema = rels[len(rels)-1].schema
 	}
@@ -198,13 +203,14 @@ func names(list []*pgquery.Node) []string {
 // tableObjects lists every relation in use, and what it reaches.
 func (a *analysis) tableObjects() []access.Object {
 	var objects []access.Object
+	d := new(describer)
 	for _, r := range a.rels {
 		r.expand()
-		objects = append(objects, r.object())
+		objects = append(objects, r.object(d))
 	}
 	for _, r := range a.rels {
 		if r.rel != nil && !r.temp && !r.system() && !a.shallow && !(r.whole && r.rel.IsView()) {
-			objects = append(objects, a.reached(r)...)
+			objects = append(objects, a.reached(r, d)...)
 		}
 	}
 	return objects
@@ -216,26 +222,26 @@ func (r *relUse) expand() {
 		return
 	}
 	for i := range r.rel.Columns {
-		r.use(r.rel.Columns[i].Name, r.all)
+		r.use(r.rel.Columns[i].Name, r.all, spot{})
 	}
 }
 
 // readUses are the uses that show or depend on a column's value.
-const readUses = access.UseOutput | access.UseFlow | access.UseFilter
+const readUses = ^access.UseAssign
 
 func (r *relUse) reads() bool {
-	for _, use := range r.uses {
-		if use&readUses != 0 {
+	for _, u := range r.uses {
+		if u.use&readUses != 0 {
 			return true
 		}
 	}
 	return r.read
 }
 
-func (r *relUse) object() access.Object {
+func (r *relUse) object(d *describer) access.Object {
 	o := access.Object{
 		Kind: access.KindTable, Schema: r.schema, Name: r.name, Read: r.reads(), Write: r.write,
-		ColumnsKnown: !r.unknown, System: r.system(), Columns: sortedUses(r.uses),
+		ColumnsKnown: !r.unknown, System: r.system(), Columns: d.columnUses(r.uses),
 	}
 	if r.rel != nil {
 		o.OID = r.rel.OID
@@ -244,21 +250,9 @@ func (r *relUse) object() access.Object {
 	return o
 }
 
-func sortedUses(uses map[string]access.Use) []access.ColumnUse {
-	if len(uses) == 0 {
-		return nil
-	}
-	list := make([]access.ColumnUse, 0, len(uses))
-	for name, use := range uses {
-		list = append(list, access.ColumnUse{Name: name, Use: use})
-	}
-	slices.SortFunc(list, func(x, y access.ColumnUse) int { return strings.Compare(x.Name, y.Name) })
-	return list
-}
-
 // reached lists what a relation reaches: the tables below a view, the parents
 // of a partition, with the columns that the ones in use stand for.
-func (a *analysis) reached(r *relUse) []access.Object {
+func (a *analysis) reached(r *relUse, d *describer) []access.Object {
 	relations, why := a.env.Catalog.Reaches(r.rel)
 	if why != "" {
 		a.partial(why)
@@ -272,7 +266,7 @@ func (a *analysis) reached(r *relUse) []access.Object {
 		a.judgeBelow(b)
 		objects = append(objects, access.Object{
 			Kind: access.KindTable, Schema: b.Schema, Name: b.Name, OID: b.OID, Read: r.reads(), Write: r.write && !a.maintenance,
-			Columns: sortedUses(uses[b.OID]), ColumnsKnown: complete && !r.unknown,
+			Columns: d.columnUses(uses[b.OID]), ColumnsKnown: complete && !r.unknown,
 			Via: r.schema + "." + r.name, System: b.System, Derived: b.Derived(),
 		})
 	}
@@ -289,10 +283,11 @@ func (a *analysis) judgeBelow(b *catalog.Relation) {
 }
 
 // below maps the uses of a relation's columns to those they stand for, by OID.
-func (a *analysis) below(r *relUse) (uses map[uint32]map[string]access.Use, complete bool) {
-	uses = make(map[uint32]map[string]access.Use)
+// Through a view that computes, a finer use is a coarse one of what lies below.
+func (a *analysis) below(r *relUse) (uses map[uint32]map[string]*usage, complete bool) {
+	uses = make(map[uint32]map[string]*usage)
 	complete = true
-	for name, use := range r.uses {
+	for name, u := range r.uses {
 		c := r.rel.Column(name)
 		if c == nil {
 			complete = false
@@ -300,12 +295,18 @@ func (a *analysis) below(r *relUse) (uses map[uint32]map[string]access.Use, comp
 		}
 		sources, ok := a.env.Catalog.Sources(r.rel.OID, c.Num)
 		complete = complete && ok
+		if !a.env.Catalog.Copied(r.rel.OID, c.Num) {
+			u = u.computed()
+		}
 		for _, src := range sources {
 			id, _ := a.env.Catalog.ColumnID(src)
 			if uses[src.Relation] == nil {
-				uses[src.Relation] = make(map[string]access.Use)
+				uses[src.Relation] = make(map[string]*usage)
 			}
-			uses[src.Relation][id.Column] |= use
+			if uses[src.Relation][id.Column] == nil {
+				uses[src.Relation][id.Column] = new(usage)
+			}
+			uses[src.Relation][id.Column].merge(u)
 		}
 	}
 	return uses, complete

@@ -3,8 +3,9 @@ package postgres
 import (
 	"slices"
 
+	pgquery "github.com/pganalyze/pg_query_go/v6"
+
 	"sluice/access"
-	"sluice/query/catalog"
 )
 
 // A scope is what column names can mean at one place of a query: the items of
@@ -12,12 +13,20 @@ import (
 type scope struct {
 	parent *scope
 	items  []*item
-	ctes   map[string]*derived
-	// merged is true if a JOIN USING or NATURAL JOIN put columns together: the
-	// order of an unqualified star is then not the items' order.
-	merged bool
-	// full holds the columns that a FULL JOIN USING computes from both sides.
-	full map[string]bool
+	ctes   map[string]*cte
+	// list is what an unqualified star stands for, in order.
+	list []listing
+	// merges are the columns that JOIN USING made of two.
+	merges []column
+	// query is the SELECT whose scope this is, for what its HAVING says.
+	query *pgquery.SelectStmt
+}
+
+// A listing is the columns that a part of a FROM clause shows, in order.
+type listing struct {
+	cols  []column
+	known bool // there are no others
+	items []*item
 }
 
 // An item is one entry of a FROM clause.
@@ -29,38 +38,13 @@ type item struct {
 	known  bool // cols are all the columns there are
 	hidden bool // by an alias on the join it is part of
 	strict bool // its columns need a qualifier: OLD, NEW, EXCLUDED
+	sure   bool // the catalog says what its columns are called
+
+	// merged are the names that a JOIN USING took from it.
+	merged map[string]bool
 
 	// src is what a column that is not in cols may hold (functions in FROM).
 	src lineage
-}
-
-// A column is one column of an item, or of a query's result.
-type column struct {
-	name  string
-	marks []mark // the columns of relations that it is, to note their use
-	line  lineage
-	bare  bool // exactly marks[0], unchanged
-}
-
-// A mark names one column of a relation in use.
-type mark struct {
-	rel *relUse
-	col string
-}
-
-// A lineage collects where a value comes from.
-type lineage struct {
-	sources []catalog.Source
-	broken  bool // something could not be traced
-}
-
-func (l *lineage) add(o lineage) {
-	l.broken = l.broken || o.broken
-	for _, s := range o.sources {
-		if !slices.Contains(l.sources, s) {
-			l.sources = append(l.sources, s)
-		}
-	}
 }
 
 // A derived is the result of a query used as a table.
@@ -81,17 +65,42 @@ func (it *item) find(name string) []*column {
 	return found
 }
 
-// rename applies an alias's column list.
+// rename applies an alias's column list. Where not all columns are known, nobody
+// knows which is which.
 func (it *item) rename(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	any := column{line: it.wholeLineage(), marks: it.allMarks(), mixed: true}
 	cols := slices.Clone(it.cols)
+	for i := range cols {
+		if !it.known {
+			any.name = cols[i].name
+			cols[i] = any
+		}
+	}
 	for i, n := range names {
 		if i < len(cols) {
 			cols[i].name = n
 		} else if !it.known {
-			cols = append(cols, column{name: n, line: it.wholeLineage()})
+			any.name = n
+			cols = append(cols, any)
 		}
 	}
 	it.cols = cols
+}
+
+// allMarks are those of every column.
+func (it *item) allMarks() []mark {
+	var marks []mark
+	for i := range it.cols {
+		for _, m := range it.cols[i].marks {
+			if !slices.Contains(marks, m) {
+				marks = append(marks, m)
+			}
+		}
+	}
+	return marks
 }
 
 // wholeLineage is everything any column of the item may hold.
@@ -108,90 +117,80 @@ func (it *item) wholeLineage() lineage {
 // systemColumns exist in every table and show nothing of its content.
 var systemColumns = set("ctid xmin xmax cmin cmax tableoid oid")
 
-// note records a use of a column and adds its lineage to every open sink.
-func (a *analysis) note(c *column, use access.Use) {
-	for _, m := range c.marks {
-		m.rel.use(m.col, use)
+// find resolves a column reference. What it finds the caller notes, all of
+// them: where several items have a name, any may be meant. Anything else that the
+// reference may mean, a whole row or a column that the catalog does not know, is
+// noted here. The columns are copies that know their scope.
+func (a *analysis) find(sc *scope, ref *pgquery.ColumnRef, use access.Use) []column {
+	parts := ref.Fields
+	if parts[len(parts)-1].GetAStar() != nil {
+		a.starValue(sc, names(parts[:len(parts)-1]), use)
+		return nil
 	}
-	a.flow(c.line)
-}
-
-// noteAll records a use of every column of an item, named and unnamed.
-func (a *analysis) noteAll(it *item, use access.Use) {
-	for i := range it.cols {
-		a.note(&it.cols[i], use)
+	p := names(parts)
+	switch len(p) {
+	case 1:
+		return a.unqualified(sc, p[0], use)
+	case 2:
+		return a.qualified(sc, "", p[0], p[1], use)
+	case 3:
+		return a.qualified(sc, p[0], p[1], p[2], use)
+	case 4:
+		a.database(p[0])
+		return a.qualified(sc, p[1], p[2], p[3], use)
 	}
-	if !it.known {
-		a.noteUnknown(it)
-	}
-}
-
-// noteUnknown records that a column was used that the catalog does not know.
-func (a *analysis) noteUnknown(it *item) {
-	for _, r := range it.rels {
-		r.unknown, r.read = true, true
-	}
-	a.flow(it.wholeLineage())
-}
-
-// flow adds to every open sink.
-func (a *analysis) flow(l lineage) {
-	for _, s := range a.sinks {
-		s.add(l)
-	}
-}
-
-// collect runs walk and returns the lineage of everything it touched.
-func (a *analysis) collect(walk func()) lineage {
-	var l lineage
-	a.sinks = append(a.sinks, &l)
-	walk()
-	a.sinks = a.sinks[:len(a.sinks)-1]
-	return l
+	a.opaque("a column reference of too many parts")
+	return nil
 }
 
 // unqualified resolves a lone name: a column of the nearest scope that has it,
-// else a whole row. Where several items have it, all are meant. Columns of
-// subqueries don't end the search: only the catalog is sure of its names.
-func (a *analysis) unqualified(sc *scope, name string, use access.Use) []*column {
-	var found []*column
+// else a whole row. Columns of subqueries don't end the search: only the catalog
+// is sure of its names. Nor do items whose columns are not known, and a name that
+// the catalog is sure of rules them out: in one scope it would be ambiguous.
+func (a *analysis) unqualified(sc *scope, name string, use access.Use) []column {
+	var found []column
 	open := false
 	for s := sc; s != nil; s = s.parent {
+		here := len(found)
 		certain := false
+		for i := range s.merges {
+			if s.merges[i].name == name {
+				found, certain = append(found, s.merges[i].in(s)), true
+			}
+		}
+		var unknown []*item
 		for _, it := range s.items {
-			if it.hidden || it.strict {
+			if it.hidden || it.strict || it.merged[name] {
 				continue
 			}
 			cols := it.find(name)
 			for _, c := range cols {
-				a.note(c, s.used(name, use))
-				certain = certain || len(c.marks) > 0
+				found = append(found, c.in(s))
+				certain = certain || it.sure
 			}
-			found = append(found, cols...)
 			if len(cols) == 0 && !it.known {
-				open = true
-				a.noteUnknown(it)
+				unknown = append(unknown, it)
 			}
 		}
-		if certain {
+		if certain && len(found) > here {
 			return found
+		}
+		for _, it := range unknown {
+			open = true
+			a.noteUnknown(it)
 		}
 	}
 	if len(found) == 0 && !open {
 		a.wholeRow(sc, name, use)
 	}
-	if open {
-		return nil
-	}
 	return found
 }
 
-// used turns a bare output into a flow where FULL JOIN computes the column.
-func (s *scope) used(name string, use access.Use) access.Use {
-	if s.full[name] && use == access.UseOutput {
-		return access.UseFlow
-	}
-	return use
+// in is the column as a reference found it.
+func (c *column) in(s *scope) column {
+	out := *c
+	out.scope = s
+	return out
 }
 
 // wholeRow resolves a name that is no column: the row of the item called so.
@@ -202,8 +201,16 @@ func (a *analysis) wholeRow(sc *scope, name string, use access.Use) {
 		return
 	}
 	for _, it := range items {
-		a.noteAll(it, flowing(use))
+		a.noteAll(it, asRow(use))
 	}
+}
+
+// asRow is the use of a column as a part of its row.
+func asRow(use access.Use) access.Use {
+	if use == 0 {
+		return 0
+	}
+	return access.UseRow
 }
 
 // flowing is the use of a column inside something larger.
@@ -217,6 +224,12 @@ func flowing(use access.Use) access.Use {
 // named returns the items that schema.name (or name) qualifies, of the nearest
 // scope that has any.
 func (sc *scope) named(schema, name string) []*item {
+	found, _ := sc.scoped(schema, name)
+	return found
+}
+
+// scoped is named, with the scope that has them.
+func (sc *scope) scoped(schema, name string) ([]*item, *scope) {
 	for s := sc; s != nil; s = s.parent {
 		var found []*item
 		for _, it := range s.items {
@@ -225,27 +238,26 @@ func (sc *scope) named(schema, name string) []*item {
 			}
 		}
 		if len(found) > 0 {
-			return found
+			return found, s
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // qualified resolves table.column. A name that is no column of a known table is
 // a function of its row.
-func (a *analysis) qualified(sc *scope, schema, table, name string, use access.Use) []*column {
-	items := sc.named(schema, table)
+func (a *analysis) qualified(sc *scope, schema, table, name string, use access.Use) []column {
+	items, at := sc.scoped(schema, table)
 	if len(items) == 0 {
 		a.unresolved(sc, table+"."+name)
 		return nil
 	}
-	var found []*column
+	var found []column
 	for _, it := range items {
 		cols := it.find(name)
 		for _, c := range cols {
-			a.note(c, use)
+			found = append(found, c.in(at))
 		}
-		found = append(found, cols...)
 		if len(cols) == 0 {
 			a.attribute(it, name, use)
 		}
@@ -260,7 +272,7 @@ func (a *analysis) attribute(it *item, name string, use access.Use) {
 		a.noteUnknown(it)
 	case len(it.rels) > 0 && systemColumns()[name]:
 	default:
-		a.noteAll(it, flowing(use))
+		a.noteAll(it, asRow(use))
 		a.function("", name, 1, nil)
 	}
 }
@@ -289,14 +301,4 @@ func (sc *scope) hasRelation() bool {
 		}
 	}
 	return false
-}
-
-// cte returns the WITH query that an unqualified name refers to, or nil.
-func (sc *scope) cte(name string) *derived {
-	for s := sc; s != nil; s = s.parent {
-		if d := s.ctes[name]; d != nil {
-			return d
-		}
-	}
-	return nil
 }

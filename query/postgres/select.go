@@ -20,37 +20,34 @@ const (
 
 // nested walks a query inside an expression; what it yields flows on.
 func (a *analysis) nested(sc *scope, q *pgquery.SelectStmt, use access.Use) {
-	d := a.query(sc, q, inner)
-	for i := range d.cols {
-		a.flow(d.cols[i].line)
-	}
-	if use == access.UseFilter {
-		return
-	}
-	if !d.known {
-		a.flow(lineage{broken: true})
-	}
+	a.consume(a.query(sc, q, inner), flowing(use))
 }
 
 func (a *analysis) subLink(sc *scope, s *pgquery.SubLink, use access.Use) {
 	if len(s.OperName) > 0 {
 		a.operator(s.OperName)
 	}
-	a.expr(sc, s.Testexpr, flowing(use))
 	q := s.Subselect.GetSelectStmt()
 	switch {
 	case q == nil:
 		a.opaque("a subquery of a kind that is not known")
 	case s.SubLinkType == pgquery.SubLinkType_EXISTS_SUBLINK:
 		a.query(sc, q, existence)
+	case s.Testexpr != nil:
+		a.among(sc, s, q, flowing(use))
 	default:
 		a.nested(sc, q, use)
 	}
 }
 
 // query walks SELECT, VALUES and set operations below parent and returns the
-// columns they yield.
+// columns they yield. Whoever calls it notes what becomes of them.
 func (a *analysis) query(parent *scope, q *pgquery.SelectStmt, at place) *derived {
+	return a.queryOf(parent, q, at, nil)
+}
+
+// queryOf is query for the WITH query self, which may refer to itself; nil: none.
+func (a *analysis) queryOf(parent *scope, q *pgquery.SelectStmt, at place, self *cte) *derived {
 	if q == nil || !a.enter() {
 		return &derived{}
 	}
@@ -65,98 +62,76 @@ func (a *analysis) query(parent *scope, q *pgquery.SelectStmt, at place) *derive
 	switch {
 	case q.Op != pgquery.SetOperation_SETOP_NONE && q.Op != pgquery.SetOperation_SET_OPERATION_UNDEFINED:
 		sc = &scope{parent: with}
-		d = a.setOperation(with, q)
+		d = a.setOperation(with, q, self)
 	case len(q.ValuesLists) > 0:
 		sc = with
 		d = a.values(sc, q.ValuesLists)
 	default:
-		sc = &scope{parent: with}
+		sc = &scope{parent: with, query: q}
 		d = a.plain(sc, q, at)
 	}
-	a.order(sc, q.SortClause, d)
+	a.order(sc, q.SortClause, d, access.UseOrder)
 	a.window(sc, q, at)
+	if q.IntoClause != nil {
+		a.consume(d, access.UseStore)
+	}
 	return d
 }
 
-// with makes the scope that a WITH clause opens.
-func (a *analysis) with(parent *scope, w *pgquery.WithClause) *scope {
-	sc := &scope{parent: parent}
-	if w == nil {
-		return sc
-	}
-	sc.ctes = make(map[string]*derived)
-	if w.Recursive { // each may refer to each; what does cannot be traced
-		for _, n := range w.Ctes {
-			sc.ctes[n.GetCommonTableExpr().GetCtename()] = &derived{}
-		}
-	}
-	for _, n := range w.Ctes {
-		c := n.GetCommonTableExpr()
-		if c == nil {
-			a.opaque("a WITH query of a kind that is not known")
-			continue
-		}
-		d := a.cte(sc, c)
-		it := item{cols: d.cols, known: d.known}
-		it.rename(names(c.Aliascolnames))
-		sc.ctes[c.Ctename] = &derived{cols: it.cols, known: it.known && c.SearchClause == nil && c.CycleClause == nil}
-		if w.Recursive {
-			broken(it.cols)
-		}
-	}
-	return sc
-}
-
-// broken marks columns whose lineage may be longer than what was seen.
-func broken(cols []column) {
-	for i := range cols {
-		cols[i].line.broken = true
-	}
-}
-
-// cte walks one WITH query; those that write yield their RETURNING list.
-func (a *analysis) cte(sc *scope, c *pgquery.CommonTableExpr) *derived {
-	switch v := c.Ctequery.GetNode().(type) {
-	case *pgquery.Node_SelectStmt:
-		return a.query(sc, v.SelectStmt, inner)
-	case *pgquery.Node_InsertStmt:
-		return a.insert(sc, v.InsertStmt, inner)
-	case *pgquery.Node_UpdateStmt:
-		return a.update(sc, v.UpdateStmt, inner)
-	case *pgquery.Node_DeleteStmt:
-		return a.delete(sc, v.DeleteStmt, inner)
-	case *pgquery.Node_MergeStmt:
-		return a.merge(sc, v.MergeStmt, inner)
-	}
-	a.opaque("a WITH query of a kind that is not known")
-	return &derived{}
-}
-
-// setOperation walks both arms; every column flows into the union of both. The
+// setOperation walks both arms; every column holds the values of both. The
 // grammar nests long chains to the left.
-func (a *analysis) setOperation(sc *scope, q *pgquery.SelectStmt) *derived {
-	left := a.query(sc, q.Larg, inner)
-	right := a.query(sc, q.Rarg, inner)
+func (a *analysis) setOperation(sc *scope, q *pgquery.SelectStmt, self *cte) *derived {
+	left, right := a.arms(sc, q, self)
 	d := &derived{known: left.known && right.known && len(left.cols) == len(right.cols)}
-	for i, c := range left.cols {
-		col := column{name: c.name, line: lineage{broken: !d.known}}
-		col.line.add(c.line)
-		if i < len(right.cols) {
-			col.line.add(right.cols[i].line)
+	if !d.known { // nobody can tell which column meets which
+		a.consume(left, access.UseFlow)
+		a.consume(right, access.UseFlow)
+		for _, c := range left.cols {
+			d.cols = append(d.cols, column{name: c.name, line: lineage{broken: true}})
 		}
-		d.cols = append(d.cols, col)
+		return d
+	}
+	for i := range left.cols {
+		a.meet(q, left.cols[i], right.cols[i])
+		d.cols = append(d.cols, a.merged(left.cols[i], right.cols[i]))
 	}
 	return d
+}
+
+// meet notes what a set operation tells of two columns by comparing them.
+func (a *analysis) meet(q *pgquery.SelectStmt, left, right column) {
+	if q.All && q.Op == pgquery.SetOperation_SETOP_UNION {
+		return
+	}
+	old := a.at
+	a.at = spot{word: setWords[q.Op]}
+	a.compare(left, right, access.UseFilter)
+	a.mark(&left, access.UseGroup)
+	a.mark(&right, access.UseGroup)
+	a.at = old
+}
+
+var setWords = map[pgquery.SetOperation]string{
+	pgquery.SetOperation_SETOP_UNION: "UNION", pgquery.SetOperation_SETOP_INTERSECT: "INTERSECT", pgquery.SetOperation_SETOP_EXCEPT: "EXCEPT",
 }
 
 func (a *analysis) values(sc *scope, rows []*pgquery.Node) *derived {
 	d := &derived{known: true}
-	for _, row := range rows {
+	for r, row := range rows {
 		for i, n := range row.GetList().GetItems() {
-			if i == len(d.cols) {
-				d.cols = append(d.cols, column{name: "column" + strconv.Itoa(i+1)})
+			var c column
+			a.within(n, func() { c = a.value(sc, n, access.UseFlow) })
+			switch {
+			case i < len(d.cols):
+				name := d.cols[i].name
+				d.cols[i] = a.merged(d.cols[i], c)
+				d.cols[i].name = name
+			case r == 0:
+				c.name, c.bare = "column"+strconv.Itoa(i+1), false
+				d.cols = append(d.cols, c)
+			default:
+				a.note(&c, access.UseFlow) // rows of different lengths: the server refuses them
 			}
-			d.cols[i].line.add(a.collect(func() { a.expr(sc, n, access.UseFlow) }))
 		}
 	}
 	return d
@@ -165,13 +140,15 @@ func (a *analysis) values(sc *scope, rows []*pgquery.Node) *derived {
 // plain walks SELECT ... FROM ... in the order in which names become visible.
 func (a *analysis) plain(sc *scope, q *pgquery.SelectStmt, at place) *derived {
 	for _, n := range q.FromClause {
-		a.from(sc, n)
+		sc.list = append(sc.list, a.from(sc, n))
 	}
-	a.expr(sc, q.WhereClause, access.UseFilter)
+	a.condition(sc, q.WhereClause, access.UseFilter)
 	d := a.targets(sc, q.TargetList, at)
 	a.group(sc, q.GroupClause, d)
-	a.expr(sc, q.HavingClause, access.UseFilter)
-	a.exprs(sc, q.WindowClause, access.UseFilter)
+	a.condition(sc, q.HavingClause, access.UseFilter)
+	for _, n := range q.WindowClause {
+		a.windowDef(sc, n.GetWindowDef(), access.UseFilter)
+	}
 	a.distinct(sc, q.DistinctClause, d)
 	if len(q.LockingClause) > 0 {
 		a.effect(access.VerbLock)
@@ -184,25 +161,41 @@ func (a *analysis) distinct(sc *scope, clause []*pgquery.Node, d *derived) {
 	switch {
 	case len(clause) == 0:
 	case len(clause) == 1 && clause[0].GetNode() == nil:
-		d.filter(a)
+		old := a.at
+		a.at = spot{word: "DISTINCT"}
+		d.mark(a, access.UseGroup)
+		a.at = old
 	default:
-		a.order(sc, clause, d)
+		a.order(sc, clause, d, access.UseGroup)
 	}
 }
 
-// filter notes every column of a result as one that decides about rows.
-func (d *derived) filter(a *analysis) {
+// mark notes a use of every column of a result.
+func (d *derived) mark(a *analysis, use access.Use) {
 	for i := range d.cols {
-		for _, m := range d.cols[i].marks {
-			m.rel.use(m.col, access.UseFilter)
-		}
+		a.mark(&d.cols[i], use)
 	}
 }
 
-// group and order also accept positions and names of the target list.
-func (a *analysis) group(sc *scope, list []*pgquery.Node, d *derived) { a.order(sc, list, d) }
+// group also accepts positions and names of the target list, and grouping sets.
+func (a *analysis) group(sc *scope, list []*pgquery.Node, d *derived) {
+	for _, n := range list {
+		if set := n.GetGroupingSet(); set != nil && a.enter() {
+			a.group(sc, set.Content, d)
+			a.leave()
+			continue
+		}
+		if row := n.GetRowExpr(); row != nil {
+			a.keys(sc, row.Args, access.UseGroup)
+			continue
+		}
+		a.order(sc, []*pgquery.Node{n}, d, access.UseGroup)
+	}
+}
 
-func (a *analysis) order(sc *scope, list []*pgquery.Node, d *derived) {
+// order notes a use, of sorting or grouping, of what a list of expressions,
+// positions and names of the target list stands for.
+func (a *analysis) order(sc *scope, list []*pgquery.Node, d *derived, use access.Use) {
 	for _, n := range list {
 		e := n
 		if s := n.GetSortBy(); s != nil {
@@ -211,25 +204,57 @@ func (a *analysis) order(sc *scope, list []*pgquery.Node, d *derived) {
 				a.operator(s.UseOp)
 			}
 		}
-		if !a.position(sc, e, d) {
-			a.expr(sc, e, access.UseFilter)
-		}
+		a.within(e, func() {
+			if !a.position(sc, e, d, use) {
+				a.key(sc, e, use)
+			}
+		})
 	}
+}
+
+// keys notes a use of expressions that are no positions.
+func (a *analysis) keys(sc *scope, list []*pgquery.Node, use access.Use) {
+	for _, n := range list {
+		e := n
+		if s := n.GetSortBy(); s != nil {
+			e = s.Node
+			if len(s.UseOp) > 0 {
+				a.operator(s.UseOp)
+			}
+		}
+		a.within(e, func() { a.key(sc, e, use) })
+	}
+}
+
+func (a *analysis) key(sc *scope, n *pgquery.Node, use access.Use) {
+	c := a.value(sc, n, access.UseFilter)
+	a.mark(&c, use)
+}
+
+// windowDef walks a window. Where its frame ends can depend on values.
+func (a *analysis) windowDef(sc *scope, w *pgquery.WindowDef, use access.Use) {
+	if w == nil {
+		return
+	}
+	a.keys(sc, w.PartitionClause, access.UseGroup)
+	a.keys(sc, w.OrderClause, access.UseOrder)
+	a.expr(sc, w.StartOffset, use)
+	a.expr(sc, w.EndOffset, use)
 }
 
 // position handles ORDER BY 1 and ORDER BY name where they mean a column of the
 // result. It reports false if the expression has to be walked as well: a name
 // can mean both, and both are then noted.
-func (a *analysis) position(sc *scope, e *pgquery.Node, d *derived) bool {
+func (a *analysis) position(sc *scope, e *pgquery.Node, d *derived, use access.Use) bool {
 	if c := e.GetAConst(); c != nil {
 		a.literal = true
 		i := int(c.GetIval().GetIval()) - 1
 		if !d.known || i < 0 || i >= len(d.cols) {
-			d.filter(a)
+			d.mark(a, use)
 			a.filterAll(sc, d)
 			return true
 		}
-		d.filterOne(i)
+		a.mark(&d.cols[i], use)
 		return true
 	}
 	fields := e.GetColumnRef().GetFields()
@@ -239,17 +264,11 @@ func (a *analysis) position(sc *scope, e *pgquery.Node, d *derived) bool {
 	name, found := fields[0].GetString_().GetSval(), false
 	for i := range d.cols {
 		if d.cols[i].name == name {
-			d.filterOne(i)
+			a.mark(&d.cols[i], use)
 			found = true
 		}
 	}
 	return found && !sc.has(name)
-}
-
-func (d *derived) filterOne(i int) {
-	for _, m := range d.cols[i].marks {
-		m.rel.use(m.col, access.UseFilter)
-	}
 }
 
 // has reports whether a column of that name is in reach without a qualifier.
@@ -277,8 +296,8 @@ func (a *analysis) filterAll(sc *scope, d *derived) {
 // window handles LIMIT and OFFSET. The outermost constant limit is kept; the
 // key of a text's shape holds it, so that it is no literal here.
 func (a *analysis) window(sc *scope, q *pgquery.SelectStmt, at place) {
-	a.expr(sc, q.LimitCount, access.UseFilter)
-	a.expr(sc, q.LimitOffset, access.UseFilter)
+	a.within(q.LimitCount, func() { a.expr(sc, q.LimitCount, access.UseFilter) })
+	a.within(q.LimitOffset, func() { a.expr(sc, q.LimitOffset, access.UseFilter) })
 	if at == outermost && q.LimitCount != nil && q.LimitOption == pgquery.LimitOption_LIMIT_OPTION_COUNT {
 		if i, ok := q.LimitCount.GetAConst().GetVal().(*pgquery.A_Const_Ival); ok {
 			a.limit = int64(i.Ival.GetIval())
@@ -298,7 +317,8 @@ func (a *analysis) keyedLimit(at int) bool {
 	return isLimitWord(word[strings.LastIndexAny(word, " \t\r\n")+1:])
 }
 
-// targets walks a target list or RETURNING list.
+// targets walks a target list or RETURNING list. Columns that it shows as they
+// are pass on with their marks.
 func (a *analysis) targets(sc *scope, list []*pgquery.Node, at place) *derived {
 	d := &derived{known: true}
 	for _, n := range list {
@@ -308,54 +328,39 @@ func (a *analysis) targets(sc *scope, list []*pgquery.Node, at place) *derived {
 			continue
 		}
 		ref := t.Val.GetColumnRef()
-		switch {
-		case ref != nil && ref.Fields[len(ref.Fields)-1].GetAStar() != nil:
+		if ref != nil && ref.Fields[len(ref.Fields)-1].GetAStar() != nil {
 			a.star(sc, names(ref.Fields[:len(ref.Fields)-1]), at, d)
-		case ref != nil:
-			d.cols = append(d.cols, a.bareTarget(sc, t, ref, at))
-		default:
-			d.cols = append(d.cols, a.target(sc, t, at))
+			continue
 		}
+		a.within(t.Val, func() {
+			c := a.value(sc, t.Val, flowAt(at, ref != nil))
+			c.name, c.scope = targetName(t), nil
+			d.add(a, c)
+		})
+	}
+	if at == inner {
+		d.mark(a, access.UseCarry)
 	}
 	return d
 }
 
-// useAt is the use of a bare column in a target list.
-func useAt(at place) access.Use {
-	switch at {
-	case outermost:
-		return access.UseOutput
-	case existence:
+// flowAt is the use of what a target computes. Nobody sees that of EXISTS, but it
+// can fail.
+func flowAt(at place, bare bool) access.Use {
+	if at == existence && bare {
 		return 0
 	}
 	return access.UseFlow
-}
-
-// bareTarget is a target that is a column reference.
-func (a *analysis) bareTarget(sc *scope, t *pgquery.ResTarget, ref *pgquery.ColumnRef, at place) column {
-	var found []*column
-	line := a.collect(func() { found = a.columnRef(sc, ref, useAt(at)) })
-	col := column{name: targetName(t), line: line}
-	for _, c := range found {
-		col.marks = append(col.marks, c.marks...)
-	}
-	col.bare = len(found) == 1 && found[0].bare && !line.broken && len(line.sources) == 1
-	return col
-}
-
-func (a *analysis) target(sc *scope, t *pgquery.ResTarget, at place) column {
-	use := access.UseFlow
-	line := a.collect(func() { a.expr(sc, t.Val, use) })
-	return column{name: targetName(t), line: line}
 }
 
 // maxColumns is the server's own limit on a target list (MaxTupleAttributeNumber);
 // a chain of SELECT *, * would double their number at each step.
 const maxColumns = 1664
 
-func (d *derived) add(c column) {
+func (d *derived) add(a *analysis, c column) {
 	if len(d.cols) >= maxColumns {
 		d.known = false
+		a.note(&c, access.UseFlow)
 		return
 	}
 	d.cols = append(d.cols, c)
@@ -363,23 +368,28 @@ func (d *derived) add(c column) {
 
 // star expands * and table.*.
 func (a *analysis) star(sc *scope, qualifier []string, at place, d *derived) {
-	for _, it := range a.starItems(sc, qualifier) {
-		for _, c := range it.cols {
-			for _, m := range c.marks {
-				m.rel.use(m.col, sc.used(c.name, useAt(at)))
-			}
-			a.flow(c.line)
-			d.add(c)
+	list := sc.list
+	if len(qualifier) > 0 {
+		list = nil
+		for _, it := range a.starItems(sc, qualifier) {
+			list = append(list, it.listed()...)
 		}
-		if !it.known {
-			d.known = false
-			if at != existence {
+	}
+	for _, l := range list {
+		for _, c := range l.cols {
+			d.add(a, c)
+		}
+		if l.known {
+			continue
+		}
+		d.known = false
+		if at == existence {
+			continue
+		}
+		for _, it := range l.items {
+			if !it.known {
 				a.noteUnknown(it)
 			}
 		}
-	}
-	if len(qualifier) == 0 && sc.merged {
-		d.known = false
-		broken(d.cols)
 	}
 }

@@ -82,6 +82,12 @@ type Output struct {
 	// Bare is true if it is one column, unchanged: the server's own description
 	// must then name the same one.
 	Bare bool
+	// Copied is true if it shows nothing but unchanged values of Sources, which
+	// the server's own description need not tell (UNION, a scalar subquery).
+	Copied bool
+	// Merged is true if a value is that of one or another of Sources; Mixed if it
+	// may also be one that the statement gives.
+	Merged, Mixed bool
 }
 
 // TxKind is a transaction command.
@@ -199,7 +205,7 @@ func (s *Statement) Use(column access.ColumnID) access.Use {
 			continue
 		}
 		if !o.ColumnsKnown {
-			return access.UseOutput | access.UseFlow | access.UseFilter | access.UseAssign
+			return ^access.Use(0)
 		}
 		for _, c := range o.Columns {
 			if c.Name == column.Column {
@@ -224,11 +230,14 @@ func (s *Statement) Columns() ([]access.Column, bool) {
 func originsOf(outputs []Output, env *Env) []access.Column {
 	cols := make([]access.Column, len(outputs))
 	for i, o := range outputs {
-		cols[i] = access.Column{Name: o.Name, Traced: o.Traced}
+		cols[i] = access.Column{Name: o.Name, Traced: o.Traced, Mixed: o.Mixed}
 		for _, src := range o.Sources {
 			origins, complete := env.origins(src)
 			cols[i].Origins = append(cols[i].Origins, origins...)
 			cols[i].Traced = cols[i].Traced && complete
+			if o.Merged {
+				cols[i].Parts = append(cols[i].Parts, origins)
+			}
 		}
 	}
 	return cols

@@ -234,7 +234,7 @@ func TestOutputs(t *testing.T) {
 		`select id, ssn as x, lower(email), 1, (select name from customers limit 1) from customers`: `id=id! x=ssn! lower=email ?column?= name=name`,
 		`select y from (select ssn y from customers) s`:                                             `y=ssn!`,
 		`with c as (select ssn, name from customers) select * from c`:                               `ssn=ssn! name=name!`,
-		`with recursive c as (select ssn from customers union select ssn from c) select * from c`:   `ssn=ssn~`,
+		`with recursive c as (select ssn from customers union select ssn from c) select * from c`:   `ssn=ssn`,
 		`select ssn from customers union select note from orders`:                                   `ssn=ssn+note`,
 		`select f(ssn) from customers`:                                                              `f=ssn~`,
 		`select c from customers c`:                                                                 `c=id+name+email+ssn+active+meta`,
@@ -265,7 +265,7 @@ func TestOutputs(t *testing.T) {
 			t.Errorf("%s\n got %v %s\nwant %s", sql, st.OutputsKnown, strings.Join(got, " "), want)
 		}
 	}
-	for _, sql := range []string{`select * from nosuch`, `select * from customers join orders using (id)`, `select * from generate_series(1, 2)`} {
+	for _, sql := range []string{`select * from nosuch`, `select * from generate_series(1, 2)`} {
 		if st := analyze(t, env, sql); st.OutputsKnown {
 			t.Errorf("%s: outputs are known", sql)
 		}

@@ -103,7 +103,7 @@ func (a *analysis) inner(m protoMessage) {
 	case *pgquery.RangeVar:
 		a.whole(v, true, false) // REFERENCES, LIKE, statistics
 	case *pgquery.SelectStmt:
-		a.nested(&scope{}, v, access.UseFlow)
+		a.nested(&scope{}, v, access.UseStore)
 	case *pgquery.FuncCall:
 		a.calls(v)
 	case *pgquery.ColumnRef, *pgquery.TypeName:
@@ -141,7 +141,7 @@ func (a *analysis) parts(list ...[]*pgquery.Node) {
 func (a *analysis) readsQuery(n *pgquery.Node) {
 	switch v := n.GetNode().(type) {
 	case *pgquery.Node_SelectStmt:
-		a.nested(&scope{}, v.SelectStmt, access.UseFlow)
+		a.nested(&scope{}, v.SelectStmt, access.UseStore)
 	case *pgquery.Node_ExecuteStmt:
 		verb := a.verb
 		a.execute(v.ExecuteStmt)
