@@ -40,12 +40,12 @@ var rules = map[string]rule{
 	"access": {pure: true, why: "everybody speaks these words, so they depend on nobody"},
 
 	// Layer 1: pure meaning. No I/O, so every answer can be tested, replayed and backtested.
-	"policy":         {pure: true, may: join(words, helpers), why: "a decision depends on its request alone"},
+	"policy":         {pure: true, may: join(words, helpers, "internal/jsonpath"), why: "a decision depends on its request alone"},
 	"query":          {pure: true, may: words, why: "what a text means depends on text and catalog alone"},
 	"query/catalog":  {pure: true, may: words, why: "a snapshot is built from rows that others fetch"},
 	"query/postgres": {pure: true, may: join(words, "query", "query/catalog"), why: "the parser itself is handed in: it lives in another process"},
-	"mask":           {pure: true, may: words, why: "values in, values out"},
 	"classify":       {pure: true, may: join(words, "mask"), why: "what a column seems to hold follows from counts and its name; sampling is an adapter's"},
+	"mask":           {pure: true, may: join(words, "internal/jsonpath"), why: "values in, values out"},
 	"audit":          {pure: true, may: join(words, helpers), why: "a record's bytes are its proof: no clock, no state"},
 	"recording":      {pure: true, may: join(words, helpers), why: "a format; writing in the background is recording/file's"},
 	"store":          {pure: true, may: words, why: "the interface and its plain types; implementations import it"},
@@ -87,6 +87,7 @@ var rules = map[string]rule{
 
 	// Beside the product.
 	"internal/uuid7":       {pure: true, why: "RFC 9562 identifiers from a given time"},
+	"internal/jsonpath":    {pure: true, why: "the paths into JSON that policy checks and mask follows"},
 	"internal/strictyaml":  {pure: true, why: "YAML that reports every mistake with its place"},
 	"internal/pgserver":    {why: "a throw-away PostgreSQL for tests, demo and benchmarks"},
 	"internal/pgtest":      {may: []string{"internal/pgserver"}, why: "the same, for tests"},

@@ -18,7 +18,12 @@ func (t Transform) array(dst, value []byte, typ *Type, bin bool) ([]byte, bool) 
 	}
 	start := len(dst)
 	ok := false
+	parts := t.byPath(elem.Kind)
 	switch {
+	case parts && bin:
+		dst, ok = t.arrayBinary(dst, value, elem)
+	case parts:
+		dst, ok = t.arrayText(dst, value, elem)
 	case t.method == methodNull:
 	case t.method == methodZero && bin:
 		dst, ok = emptyArray(dst, value)

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // record masks every part of a composite value by its own type.
 func (t Transform) record(dst, value []byte, typ *Type, bin bool) ([]byte, bool) {
-	if t.method == methodNull || len(typ.Parts) == 0 {
+	if t.method == methodNull && t.paths == nil || len(typ.Parts) == 0 {
 		return dst, true
 	}
 	start := len(dst)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"sluice/access"
+	"sluice/internal/jsonpath"
 )
 
 // A method is what a [Transform] does. The zero method hides everything.
@@ -55,7 +56,8 @@ func Methods() []string { return append([]string(nil), methods[:]...) }
 // for concurrent use.
 type Transform struct {
 	method method
-	keyed  *keyed // not nil for methodHash
+	keyed  *keyed        // not nil for methodHash
+	paths  *jsonpath.Set // parts of JSON; nil: the whole value
 }
 
 // Compile returns the transform named with. Hash needs a key, whose secrecy is
@@ -109,6 +111,9 @@ func Stricter(a, b string) string {
 // binary format. A value that is not what kind and format promise becomes NULL.
 // dst and value must not overlap.
 func (t Transform) Apply(dst, value []byte, kind Kind, binary bool) (out []byte, null bool) {
+	if t.byPath(kind) {
+		return t.applyPaths(dst, value, kind, binary)
+	}
 	switch t.method {
 	case methodNull:
 	case methodRedact:
