@@ -122,6 +122,10 @@ type Mask struct {
 	Detect  []string // kinds of value to look for in every column not masked otherwise
 	With    string   // null, redact, hash, partial, email, card_last4, ...
 	Rule    string   // POLICY/RULE
+	// Paths are the parts of JSON values that are masked ($.email), in order;
+	// none: the whole value, as is any value that is not JSON.
+	Paths []string
+	Key   string // id of the key of hash; empty: the current one
 }
 
 // Limit bounds what an action may return or change, and how long it may take.

@@ -133,6 +133,8 @@ func masked(m access.Mask) string {
 		return "detected " + strings.Join(m.Detect, ", ")
 	case m.Column == access.ColumnID{}:
 		return "whatever cannot be traced"
+	case len(m.Paths) > 0:
+		return m.Column.String() + " at " + strings.Join(m.Paths, ", ")
 	default:
 		return m.Column.String()
 	}

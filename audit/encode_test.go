@@ -48,6 +48,7 @@ func full() *access.Event {
 			Would:   []access.Reason{{Policy: "p", Rule: "w", Effect: "deny"}},
 			Obligations: []access.Obligation{
 				access.Mask{Column: access.ColumnID{Schema: "public", Table: "customers", Column: "email"}, With: "partial", Rule: "p/m"},
+				access.Mask{Column: access.ColumnID{Schema: "public", Table: "customers", Column: "profile"}, With: "hash", Rule: "p/j", Paths: []string{"$.email", "$..ssn"}, Key: "2026"},
 				access.Mask{Unknown: true, Detect: []string{"card", "jwt"}, With: "redact", Rule: "p/d"},
 				access.Limit{Rows: 10, Bytes: 20, AffectedRows: 30, Timeout: time.Second, Rule: "p/l"}, access.Record{Rule: "p/r"}, access.Notify{Channel: "ops", Rule: "p/n"},
 			},

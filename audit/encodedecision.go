@@ -118,6 +118,8 @@ func appendMask(o *obj, m *access.Mask) {
 	o.strings("detect", m.Detect)
 	o.str("with", m.With)
 	o.str("rule", m.Rule)
+	o.strings("paths", m.Paths)
+	o.str("key", m.Key)
 }
 
 func appendQuorum(b []byte, q *access.Quorum) []byte {

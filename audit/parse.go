@@ -69,6 +69,8 @@ type wireObligation struct {
 	Column       *access.ColumnID `json:"column"`
 	Unknown      bool             `json:"unknown"`
 	Detect       []string         `json:"detect"`
+	Paths        []string         `json:"paths"`
+	Key          string           `json:"key"`
 	With         string           `json:"with"`
 	Rule         string           `json:"rule"`
 	Rows         int64            `json:"rows"`
@@ -187,7 +189,7 @@ func (w *wireDecision) decision() (*access.Decision, error) {
 func (w *wireObligation) obligation() (access.Obligation, error) {
 	switch w.Kind {
 	case kindMask:
-		m := access.Mask{Unknown: w.Unknown, Detect: w.Detect, With: w.With, Rule: w.Rule}
+		m := access.Mask{Unknown: w.Unknown, Detect: w.Detect, With: w.With, Rule: w.Rule, Paths: w.Paths, Key: w.Key}
 		if w.Column != nil {
 			m.Column = *w.Column
 		}

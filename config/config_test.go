@@ -204,6 +204,11 @@ func TestGatewayProblems(t *testing.T) {
 		{"negative", `{listen: {web: "127.0.0.1:1"}, approval: {max_hold: -5m}}`, "approval.maxHold must be"},
 		{"size", `{listen: {web: "127.0.0.1:1"}, recording: {maxResult: 1 MB}}`, "want a size"},
 		{"role", `{listen: {web: "127.0.0.1:1"}, roles: {admin: [""]}}`, "roles: a group's name is empty"},
+		{"mask key named local", `{listen: {web: "127.0.0.1:1"}, demo: true, mask: {keys: [{id: local, secret: x}]}}`, `a key "local" already`},
+		{"mask key twice", `{listen: {web: "127.0.0.1:1"}, demo: true, mask: {keys: [{id: a, secret: x}, {id: a, secret: y}]}}`, `a key "a" already`},
+		{"mask key's id", `{listen: {web: "127.0.0.1:1"}, demo: true, mask: {keys: [{id: "a b", secret: x}]}}`, "starting with a letter or digit"},
+		{"mask key in the YAML", `{listen: {web: "127.0.0.1:1"}, mask: {keys: [{id: a, secret: x}]}}`, "must not stand in the YAML"},
+		{"mask key without a secret", `{listen: {web: "127.0.0.1:1"}, mask: {keys: [{id: a}]}}`, "secret"},
 		{"both spellings", `{listen: {web: "127.0.0.1:1"}, approval: {max_hold: 5m, maxHold: 6m}}`, "already set"},
 	} {
 		_, problems := Load(folder(t, map[string]string{"g.yaml": "apiVersion: sluice/v1\nkind: Gateway\nmetadata: {name: g}\nspec: " + c.spec + "\n"}))

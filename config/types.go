@@ -45,6 +45,7 @@ type Gateway struct {
 	Approval  Approval
 	Audit     Audit
 	Recording Recording
+	Mask      Mask
 	Limits    Limits
 
 	Pos strictyaml.Pos
@@ -94,6 +95,31 @@ type Recording struct {
 	Off        bool // keep content only where a rule says so
 	MaxSession Size `yaml:"maxSession"` // bytes kept of one session; default 1GiB
 	MaxResult  Size `yaml:"maxResult"`  // bytes kept of one result; default 1MiB
+}
+
+// LocalKey is the id of the key of hashes that the gateway made for itself.
+const LocalKey = "local"
+
+// Mask holds what masks need.
+type Mask struct {
+	// Keys are those of the method hash. The first is the current one; the
+	// others stay for rules that name them. None: [LocalKey] alone.
+	Keys []MaskKey
+}
+
+// A MaskKey is one key of the method hash.
+type MaskKey struct {
+	ID     strictyaml.At[string] `yaml:"id,required"` // as rules name it
+	Secret Secret                `yaml:"secret,required"`
+}
+
+// KeyIDs are the ids of all keys of hashes, the current one first.
+func (m Mask) KeyIDs() []string {
+	var ids []string
+	for _, k := range m.Keys {
+		ids = append(ids, k.ID.Value)
+	}
+	return append(ids, LocalKey)
 }
 
 // Limits keep clients from holding what others need.

@@ -80,7 +80,25 @@ func (k *checker) gateway(g *Gateway) {
 			k.bad(g.Pos, "roles: a group's name is empty")
 		}
 	}
+	k.maskKeys(g)
 	k.limits(g)
+}
+
+// keyID is what a mask's key may be called.
+var keyID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+func (k *checker) maskKeys(g *Gateway) {
+	seen := map[string]bool{LocalKey: true}
+	for _, key := range g.Mask.Keys {
+		switch id := key.ID.Value; {
+		case !keyID.MatchString(id):
+			k.bad(key.ID.Pos, "mask.keys: id %q: use up to 63 of A-Z a-z 0-9 . _ -, starting with a letter or digit", id)
+		case seen[id]:
+			k.bad(key.ID.Pos, "mask.keys: there is a key %q already (%s is the one that the gateway made for itself)", id, LocalKey)
+		}
+		seen[key.ID.Value] = true
+		k.secret(g, "mask.keys: "+key.ID.Value, key.Secret)
+	}
 }
 
 func (k *checker) limits(g *Gateway) {

@@ -18,15 +18,7 @@ const maxJSONDepth = 512
 // arrays that a path ends at become null. Paths of more than
 // [jsonpath.MaxSteps] steps together are an error.
 func (t Transform) Paths(paths []string) (Transform, error) {
-	parsed := make([]jsonpath.Path, len(paths))
-	for i, text := range paths {
-		p, err := jsonpath.Parse(text)
-		if err != nil {
-			return Transform{}, fmt.Errorf("mask: %w", err)
-		}
-		parsed[i] = p
-	}
-	set, err := jsonpath.NewSet(parsed)
+	set, err := jsonpath.New(paths)
 	if err != nil {
 		return Transform{}, fmt.Errorf("mask: %w", err)
 	}

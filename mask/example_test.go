@@ -8,8 +8,13 @@ import (
 )
 
 func ExampleTransform_Apply() {
+	keys, err := mask.NewKeys(mask.Key{ID: "2026", Secret: access.NewSecret("sixteen bytes or more")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	for _, with := range mask.Methods() {
-		t, err := mask.Compile(with, access.NewSecret("key"))
+		t, err := keys.Compile(with, "")
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -33,7 +38,7 @@ func ExampleTransform_Apply() {
 	// null | - | - | -
 	// redact | [redacted] | - | -
 	// zero |  | 0 | 2000-01-01
-	// hash | b661450523651e740d1a2588ca8b44a2 | 40247945321932935 | -
+	// hash | 7e69b65684a85db7bae93266cee56bff | -1036613168872996657 | -
 	// partial | ****.com | 1111 | -
 	// card_last4 | **** | 1111 | -
 	// first_letter | a**** | - | -
@@ -47,7 +52,7 @@ func ExampleDetector_Mask() {
 		fmt.Println(err)
 		return
 	}
-	with, err := mask.Compile("partial", access.Secret{})
+	with, err := new(mask.Keys).Compile("partial", "")
 	if err != nil {
 		fmt.Println(err)
 		return

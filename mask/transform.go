@@ -1,11 +1,6 @@
 package mask
 
-import (
-	"fmt"
-
-	"sluice/access"
-	"sluice/internal/jsonpath"
-)
+import "sluice/internal/jsonpath"
 
 // A method is what a [Transform] does. The zero method hides everything.
 //
@@ -49,7 +44,7 @@ var methods = [methodEnd]string{
 	"null", "redact", "zero", "hash", "partial", "card_last4", "first_letter", "email", "year",
 }
 
-// Methods returns the names that [Compile] knows, strictest first.
+// Methods returns the names that [Keys.Compile] knows, strictest first.
 func Methods() []string { return append([]string(nil), methods[:]...) }
 
 // A Transform replaces values. The zero Transform replaces them by NULL. Safe
@@ -58,25 +53,6 @@ type Transform struct {
 	method method
 	keyed  *keyed        // not nil for methodHash
 	paths  *jsonpath.Set // parts of JSON; nil: the whole value
-}
-
-// Compile returns the transform named with. Hash needs a key, whose secrecy is
-// all that protects values that can be guessed; gateways that share a key
-// produce the same hashes. Other methods ignore the key.
-func Compile(with string, key access.Secret) (Transform, error) {
-	m, ok := parseMethod(with)
-	if !ok {
-		return Transform{}, fmt.Errorf("mask: unknown method %q (known: %v)", with, Methods())
-	}
-	t := Transform{method: m}
-	if m != methodHash {
-		return t, nil
-	}
-	if key.Empty() {
-		return Transform{}, fmt.Errorf("mask: hash: no key")
-	}
-	t.keyed = newKeyed(key)
-	return t, nil
 }
 
 // String returns the method's name.
@@ -91,7 +67,7 @@ func parseMethod(name string) (method, bool) {
 	return methodNull, false
 }
 
-// Stricter returns which of two methods hides more. A name that [Compile]
+// Stricter returns which of two methods hides more. A name that [Keys.Compile]
 // does not know wins over every other, so that a mistake cannot loosen a mask.
 func Stricter(a, b string) string {
 	ma, ok := parseMethod(a)

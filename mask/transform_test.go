@@ -17,11 +17,20 @@ import (
 	"sluice/access"
 )
 
-var testKey = access.NewSecret("a key for tests")
+var testKey = access.NewSecret("a key for all tests")
+
+// testKeys has one key.
+func testKeys(key access.Secret) *Keys {
+	k, err := NewKeys(Key{"test", key})
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
 
 func compile(t testing.TB, with string) Transform {
 	t.Helper()
-	tr, err := Compile(with, testKey)
+	tr, err := testKeys(testKey).Compile(with, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,11 +225,11 @@ func TestZeroTransformHides(t *testing.T) {
 
 func TestCompile(t *testing.T) {
 	for _, with := range []string{"", "Partial", "none", "partial "} {
-		if _, err := Compile(with, testKey); err == nil {
+		if _, err := testKeys(testKey).Compile(with, ""); err == nil {
 			t.Errorf("Compile(%q) succeeded", with)
 		}
 	}
-	if _, err := Compile("hash", access.Secret{}); err == nil {
+	if _, err := new(Keys).Compile("hash", ""); err == nil {
 		t.Error("hash without a key was accepted")
 	}
 	for _, with := range Methods() {
@@ -274,7 +283,7 @@ func TestHashJoins(t *testing.T) {
 		}
 		images[want] = true
 	}
-	other, _ := Compile("hash", access.NewSecret("another key"))
+	other, _ := testKeys(access.NewSecret("another key for tests")).Compile("hash", "")
 	a, _ := tr.Apply(nil, []byte("alice"), KindText, false)
 	b, _ := other.Apply(nil, []byte("alice"), KindText, false)
 	if bytes.Equal(a, b) {
@@ -340,7 +349,7 @@ func TestTextHides(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.StringOfN(rapid.RuneFrom([]rune("abcXYZ019 .-äß漢")), 6, 60, -1).Draw(t, "value")
 		with := rapid.SampledFrom(Methods()).Draw(t, "with")
-		tr, err := Compile(with, testKey)
+		tr, err := testKeys(testKey).Compile(with, "")
 		if err != nil {
 			t.Fatal(err)
 		}

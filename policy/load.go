@@ -61,6 +61,8 @@ type maskRule struct {
 	detect  []string
 	with    string
 	permits permits
+	paths   []string // into JSON, in order; none: whole values
+	key     text     // of hash; empty: the current one
 }
 
 // on returns patterns for the columns that it masks in a table.
@@ -400,6 +402,8 @@ func (c *compiler) mask(who string, spec *ruleSpec, r *rule) {
 	out.detect = slices.Compact(out.detect)
 	c.maskColumns(who, m, r, out)
 	c.permits(who, m, out)
+	c.maskPaths(who, m, r, out)
+	c.maskKey(who, m, out)
 	r.mask = out
 }
 

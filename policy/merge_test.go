@@ -218,6 +218,59 @@ func TestResult(t *testing.T) {
 	}
 }
 
+// TestPathsAreMerged: a mask of the whole value wins over parts of it, parts
+// are added up, and the stricter method holds for all.
+func TestPathsAreMerged(t *testing.T) {
+	s := loadRules(t, allowAll+`
+  - {id: a, match: {columns: [t.one, t.two, t.three, t.four]}, effect: mask, mask: {with: partial, paths: ["$.b", "$.a", "$.b"]}}
+  - {id: b, match: {columns: [t.two]}, effect: mask, mask: {with: hash, key: old, paths: ["$..c", "$.a"]}}
+  - {id: c, match: {columns: [t.three]}, effect: mask, mask: {with: email}}
+  - {id: d, match: {columns: [t.four, t.five]}, effect: mask, mask: {with: hash, key: old}}
+  - {id: e, match: {columns: [t.five]}, effect: mask, mask: {with: hash}}
+`)
+	r := ask(access.VerbSelect, reads("public.t", "one", "two", "three", "four", "five"))
+	d := s.Decide(r)
+	want := "one partial [$.a $.b] , two hash [$..c $.a $.b] old, three partial [] , four hash [] old, five hash [] "
+	text := func(masks []access.Mask) string {
+		var parts []string
+		for _, m := range masks {
+			parts = append(parts, fmt.Sprintf("%s %s %v %s", m.Column.Column, m.With, m.Paths, m.Key))
+		}
+		return strings.Join(parts, ", ")
+	}
+	masks, err := s.Result(r, d, []access.Column{column("public.t.one"), column("public.t.two"), column("public.t.three"), column("public.t.four"), column("public.t.five")})
+	if got := text(masks); err != nil || got != want {
+		t.Errorf("got  %s %v\nwant %s", got, err, want)
+	}
+	var decided []access.Mask
+	for _, o := range d.Obligations {
+		decided = append(decided, o.(access.Mask))
+	}
+	if got, sorted := text(decided), "five hash [] , four hash [] old, one partial [$.a $.b] , three partial [] , two hash [$..c $.a $.b] old"; got != sorted {
+		t.Errorf("got  %s\nwant %s", got, sorted)
+	}
+	masks, _ = s.Result(r, d, []access.Column{column("public.t.one", "public.t.three"), {Traced: false, Origins: column("public.t.one").Origins}})
+	if masks[0].With != "partial" || masks[1].With != "null" || len(masks[0].Paths)+len(masks[1].Paths) > 0 {
+		t.Errorf("%+v", masks)
+	}
+	if ps := s.Keyless([]string{"new", "local"}); len(ps) != 2 || !strings.Contains(ps[0].Message, `no mask key "old"`) {
+		t.Errorf("%v", ps)
+	}
+}
+
+// TestDetectorsBesidePaths: what paths leave is still looked into.
+func TestDetectorsBesidePaths(t *testing.T) {
+	s := loadRules(t, allowAll+`
+  - {id: a, match: {columns: [t.one]}, effect: mask, mask: {with: partial, paths: ["$.a"]}}
+  - {id: b, effect: mask, mask: {detect: [card], with: redact}}
+`)
+	r := ask(access.VerbSelect, reads("public.t", "one"))
+	masks, err := s.Result(r, s.Decide(r), []access.Column{column("public.t.one"), column("public.t.two")})
+	if got := fmt.Sprint(masks[0].With, masks[0].Paths, masks[0].Detect, masks[1].Detect); err != nil || got != "redact[$.a] [card] [card]" {
+		t.Errorf("%s %v", got, err)
+	}
+}
+
 func TestResultWithoutMasks(t *testing.T) {
 	s := loadRules(t, allowAll)
 	r := ask(access.VerbSelect)

@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"sluice/access"
@@ -117,9 +115,8 @@ func (l *limits) append(out []access.Obligation) []access.Obligation {
 // be reached.
 func (r *rule) masks(q *question, all []access.Mask) []access.Mask {
 	a := &q.r.Action
-	m := access.Mask{With: r.mask.with, Rule: r.name}
+	m := r.maskOf(access.ColumnID{})
 	if len(r.mask.detect) > 0 {
-		m.Detect = r.mask.detect
 		return append(all, m)
 	}
 	for i := range a.Objects {
@@ -128,7 +125,7 @@ func (r *rule) masks(q *question, all []access.Mask) []access.Mask {
 		}
 	}
 	if a.Confidence != access.Exact {
-		m.Unknown = true
+		m.Unknown, m.Paths = true, nil
 		all = append(all, m)
 	}
 	return all
@@ -163,23 +160,4 @@ func (r *rule) onTable(o *access.Object) bool {
 	}
 	t, counts := relation(r.match.tables, o, false)
 	return counts && t != no
-}
-
-// strictest keeps one mask a column, the strictest, in order of column.
-func strictest(all []access.Mask) []access.Mask {
-	key := func(m access.Mask) string {
-		return m.Column.String() + "\x00" + strings.Join(m.Detect, ",")
-	}
-	slices.SortStableFunc(all, func(a, b access.Mask) int {
-		return cmp.Or(cmp.Compare(key(a), key(b)), cmp.Compare(strictness(b.With), strictness(a.With)))
-	})
-	var out []access.Mask
-	for _, m := range all {
-		if n := len(out); n > 0 && key(out[n-1]) == key(m) {
-			out[n-1].Unknown = out[n-1].Unknown || m.Unknown
-			continue
-		}
-		out = append(out, m)
-	}
-	return out
 }

@@ -75,25 +75,32 @@ func columnMask(q *question, rules []*rule, c *access.Column) access.Mask {
 			continue
 		}
 		if !c.Traced {
-			m = harder(m, access.Mask{With: hidden, Unknown: true, Rule: r.name})
+			m = unite(m, access.Mask{With: hidden, Unknown: true, Rule: r.name})
 		}
 		for _, o := range c.Origins {
 			if r.hides(q, o) {
-				m = harder(m, access.Mask{Column: o, With: r.mask.with, Rule: r.name})
+				m = unite(m, r.maskOf(o))
 			}
 		}
 	}
-	if m.With != "" {
-		return oneOfMany(q, rules, c, m)
+	if m.With == "" {
+		return detection(rules)
 	}
-	return detection(rules)
+	m = oneOfMany(q, rules, c, m)
+	if found := detection(rules); len(m.Paths) > 0 && found.With != "" { // detectors look at what the paths leave
+		m.Detect, m.With = found.Detect, stricter(m.With, found.With)
+	}
+	return m
 }
 
 // oneOfMany hides a column that holds values of several others whole, unless all
 // are masked alike. A method that leaves a part would leave it of values that it
 // is not made for, and a keyed hash would answer guesses that stand beside.
 func oneOfMany(q *question, rules []*rule, c *access.Column, m access.Mask) access.Mask {
-	if len(c.Parts) == 0 && !c.Mixed || strictness(m.With) > strictness("hash") {
+	if len(c.Parts) == 0 && !c.Mixed {
+		return m
+	}
+	if m.Paths = nil; strictness(m.With) > strictness("hash") {
 		return m
 	}
 	alike := !c.Mixed
@@ -112,13 +119,6 @@ func oneOfMany(q *question, rules []*rule, c *access.Column, m access.Mask) acce
 		m.With = whole
 	}
 	return m
-}
-
-func harder(a, b access.Mask) access.Mask {
-	if a.With == "" || strictness(b.With) > strictness(a.With) {
-		return b
-	}
-	return a
 }
 
 // hides reports whether the rule masks what comes from a column.

@@ -90,6 +90,8 @@ type maskSpec struct {
 	Pos     strictyaml.Pos
 	Columns texts `yaml:"columns"`
 	Detect  texts `yaml:"detect"`
+	Paths   texts `yaml:"paths"`
+	Key     text  `yaml:"key"`
 	With    text  `yaml:"with,required"`
 
 	Filterable   text              `yaml:"filterable"`

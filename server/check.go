@@ -83,8 +83,8 @@ func compiled(cfg *config.Config) (*policy.Set, []strictyaml.Problem) {
 	return set, nil
 }
 
-// unplaced reports tags for resources that do not exist: a rule about them
-// would protect nothing.
+// unplaced reports what the policies name and the configuration does not have:
+// resources with tags, keys of masks. A rule about them would protect nothing.
 func unplaced(set *policy.Set, cfg *config.Config) []strictyaml.Problem {
 	if cfg == nil {
 		return nil
@@ -93,7 +93,7 @@ func unplaced(set *policy.Set, cfg *config.Config) []strictyaml.Problem {
 	for _, r := range cfg.Resources {
 		names = append(names, r.Name)
 	}
-	return set.Unplaced(names)
+	return append(set.Unplaced(names), set.Keyless(cfg.Gateway.Mask.KeyIDs())...)
 }
 
 // inventory is what rules can speak of.

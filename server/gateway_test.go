@@ -375,6 +375,44 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestMaskKeysRotate: a new key in front changes hashes with the reload; a rule
+// that names the old one keeps them.
+func TestMaskKeysRotate(t *testing.T) {
+	hashing := strings.Replace(rules, `mask: {with: "null"}`, "mask: {with: hash}", 1)
+	g := open(t, writeHouse(t, hashing))
+	write := func(name, text string) error {
+		if err := os.WriteFile(filepath.Join(g.folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return g.Reload(t.Context())
+	}
+	hash := func() string {
+		out, errs := g.psql(t, "alice", "pw", "SELECT email FROM customers WHERE id = 1")
+		if len(strings.TrimSpace(out)) < 32 {
+			t.Fatal(out, errs)
+		}
+		return out
+	}
+	before := hash()
+	home, err := os.ReadFile(filepath.Join(g.folder, "house.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyed := strings.Replace(string(home), "  demo: true\n", "  demo: true\n  mask: {keys: [{id: next, secret: {value: sixteen bytes or more}}]}\n", 1)
+	if err := write("house.yaml", keyed); err != nil || hash() == before {
+		t.Errorf("the new key is not in force: %v", err)
+	}
+	if err := write("rules.yaml", strings.Replace(hashing, "with: hash", "with: hash, key: local", 1)); err != nil || hash() != before {
+		t.Errorf("the old key is not: %v", err)
+	}
+	if err := write("rules.yaml", strings.Replace(hashing, "with: hash", "with: hash, key: gone", 1)); err == nil || !strings.Contains(err.Error(), `no mask key "gone"`) {
+		t.Errorf("a key that is not there: %v", err)
+	}
+	if err := write("house.yaml", strings.Replace(keyed, "sixteen bytes or more", "short", 1)); err == nil || strings.Contains(err.Error(), "short\n") {
+		t.Errorf("a short key: %v", err)
+	}
+}
+
 func (g *gateway) get(t *testing.T, path string) string {
 	t.Helper()
 	res, err := http.Get("http://" + g.Addr("web").String() + path)

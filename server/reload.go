@@ -64,6 +64,10 @@ func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	keys, err := s.maskKeys(ctx, cfg)
+	if err != nil {
+		return err
+	}
 	old := s.config.Load()
 	if before := s.policy.Digest(); before != set.Digest() {
 		if err := s.announce(ctx, access.PolicyChanged, map[string]any{"from": before, "to": set.Digest()}); err != nil {
@@ -76,6 +80,7 @@ func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 	if err := s.directory.Swap(known); err != nil {
 		return err
 	}
+	s.masks.Store(keys)
 	s.policy.Swap(set)
 	s.metrics.policyIs(set.Digest())
 	s.config.Store(s.keep(old, cfg))
@@ -108,6 +113,7 @@ func (s *Server) keep(old, next *config.Config) *config.Config {
 	}
 	g := old.Gateway
 	g.Roles, g.URL, g.Recording, g.Demo = next.Gateway.Roles, next.Gateway.URL, next.Gateway.Recording, next.Gateway.Demo
+	g.Mask = next.Gateway.Mask
 	merged.Gateway = g
 	return &merged
 }

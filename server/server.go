@@ -23,6 +23,7 @@ import (
 	"sluice/config"
 	"sluice/identity"
 	"sluice/internal/uuid7"
+	"sluice/mask"
 	"sluice/pipeline"
 	"sluice/policy"
 	"sluice/protocol/postgres"
@@ -66,6 +67,7 @@ type Server struct {
 	gate      *pipeline.Gate
 	postgres  *postgres.Server
 	lookout   *lookout
+	masks     atomic.Pointer[mask.Keys]
 	api       *api.API
 	tls       certifier // nil: none
 
@@ -253,11 +255,12 @@ func (s *Server) buildRecording(_ context.Context, cfg *config.Config) error {
 	return nil
 }
 
-func (s *Server) buildPostgres(_ context.Context, cfg *config.Config) error {
-	masks, err := s.folder.key("mask")
+func (s *Server) buildPostgres(ctx context.Context, cfg *config.Config) error {
+	keys, err := s.maskKeys(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	s.masks.Store(keys)
 	s.gate = &pipeline.Gate{Decider: measuredDecider{&s.policy, s.metrics}, Approver: s.approvals, Journal: s.sessions, Identity: s.directory,
 		Now: s.o.Now, Meter: pipeline.NewMeter(), MaxHold: cfg.Gateway.Approval.MaxHold}
 	if err := s.gate.Validate(); err != nil {
@@ -270,7 +273,7 @@ func (s *Server) buildPostgres(_ context.Context, cfg *config.Config) error {
 	l := cfg.Gateway.Limits
 	s.lookout = &lookout{log: s.log, set: s.policy.Set}
 	s.postgres = &postgres.Server{Gate: s.gate, Directory: s.directory, Targets: s.catalogue, Analyzer: s.analyzer, Recorder: s.recorded,
-		Masks: masks, TLS: tls, Log: s.log, Now: s.o.Now, Seen: s.lookout.seen,
+		Masks: s.masks.Load, TLS: tls, Log: s.log, Now: s.o.Now, Seen: s.lookout.seen,
 		RequireTLS: tls != nil && !config.Loopback(cfg.Gateway.Listen["postgres"].Value),
 		Limits: postgres.Limits{Handshake: l.HandshakeTimeout, Idle: l.IdleTimeout, Connections: l.Connections,
 			PerAddress: l.ConnectionsPerAddress, PerSubject: l.ConnectionsPerSubject}}

@@ -154,6 +154,19 @@ type Set struct {
 // A State says which steps come next; 0: no path leads further.
 type State uint64
 
+// New is [NewSet] of the paths as they are written.
+func New(texts []string) (*Set, error) {
+	paths := make([]Path, len(texts))
+	for i, text := range texts {
+		p, err := Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		paths[i] = p
+	}
+	return NewSet(paths)
+}
+
 // NewSet joins paths. It fails if they have more than [MaxSteps] steps.
 func NewSet(paths []Path) (*Set, error) {
 	var s Set

@@ -161,9 +161,15 @@ func (k *keeper) take() (journal, played []byte) {
 
 func newMaskedWorld(t testing.TB) *maskedWorld {
 	t.Helper()
+	return maskedWorldOf(t, maskedSchema, maskedPolicy)
+}
+
+// maskedWorldOf is a maskedWorld with a schema and a policy of its own.
+func maskedWorldOf(t testing.TB, schema, rules string) *maskedWorld {
+	t.Helper()
 	w := newRelayWorld(t)
-	w.pg.Exec(t, w.db, maskedSchema)
-	docs, problems := strictyaml.Parse("policy.yaml", []byte(maskedPolicy))
+	w.pg.Exec(t, w.db, schema)
+	docs, problems := strictyaml.Parse("policy.yaml", []byte(rules))
 	set, more := policy.Load(docs)
 	if problems = append(problems, more...); len(problems) > 0 {
 		t.Fatal(problems)

@@ -4,10 +4,49 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"sluice/access"
+	"sluice/mask"
 	"sluice/protocol/postgres/wire"
 )
 
 // This file masks rows; result.go makes the plans that it follows.
+
+// keys are the keys of the hash mask, as they are now.
+func (srv *Server) keys() *mask.Keys {
+	if srv.Masks == nil {
+		return nil
+	}
+	return srv.Masks()
+}
+
+// compile makes what a mask says a column's plan. On an error the values must
+// not be shown.
+func (c *columnPlan) compile(keys *mask.Keys, m access.Mask) (err error) {
+	if m.With == "" {
+		m.With = "redact"
+	}
+	if c.with, err = keys.Compile(m.With, m.Key); err != nil {
+		return err
+	}
+	c.masked = len(m.Detect) == 0 || len(m.Paths) > 0
+	if len(m.Detect) > 0 {
+		d, err := mask.NewDetector(m.Detect)
+		if err != nil {
+			return err
+		}
+		if d.Wants(c.typ.Kind) {
+			c.detect, c.found = d, c.with
+		}
+	}
+	if len(m.Paths) > 0 {
+		parts, err := c.with.Paths(m.Paths)
+		if err != nil {
+			return err
+		}
+		c.with = parts
+	}
+	return nil
+}
 
 // maskRow appends the DataRow msg with its values masked.
 func (p *plan) maskRow(dst, msg []byte, hits *int64) ([]byte, error) {
@@ -58,13 +97,21 @@ func (p *plan) appendValue(dst []byte, c *columnPlan, v []byte, hits *int64) []b
 
 // value appends v as it may be shown.
 func (p *plan) value(dst []byte, c *columnPlan, v []byte) (out []byte, null bool, hits int) {
-	if c.masked {
-		out, null = c.with.ApplyType(dst, v, &c.typ, c.binary)
+	if !c.masked {
+		out, null, hits = c.detect.Apply(dst, v, c.typ.Kind, c.binary, c.found)
+		if hits == 0 {
+			return append(dst, v...), false, 0
+		}
+		return out, null, hits
+	}
+	out, null = c.with.ApplyType(dst, v, &c.typ, c.binary)
+	if null || c.detect == nil {
 		return out, null, 1
 	}
-	out, null, hits = c.detect.Apply(dst, v, c.typ.Kind, c.binary, c.with)
-	if hits == 0 {
-		return append(dst, v...), false, 0
+	at, end := len(dst), len(out)
+	more, null, hits := c.detect.Apply(out, out[at:], c.typ.Kind, c.binary, c.found)
+	if hits > 0 { // what was found, and hides, stands behind what the paths left
+		out = more[:at+copy(more[at:], more[end:])]
 	}
-	return out, null, hits
+	return out, null, hits + 1
 }

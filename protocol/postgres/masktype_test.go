@@ -176,9 +176,9 @@ func (b *typeBench) check(t *testing.T, name string, oid uint32, mod int32, valu
 	if delim[0] == ";" {
 		value = strings.NewReplacer(`",`, `";`, `},`, `};`).Replace(value)
 	}
-	typ := typeOf(b.snap, oid, mod)
+	typ, keys := typeOf(b.snap, oid, mod), testMaskKeys(t)
 	for _, with := range mask.Methods() {
-		tr, err := mask.Compile(with, access.NewSecret("a key for tests"))
+		tr, err := keys.Compile(with, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,4 +227,13 @@ func (b *typeBench) send(t *testing.T, name string, oid uint32, in int16, value 
 		return nil, r.Err
 	}
 	return r.Rows[0][0], nil
+}
+
+func testMaskKeys(t testing.TB) *mask.Keys {
+	t.Helper()
+	keys, err := mask.NewKeys(mask.Key{ID: "new", Secret: access.NewSecret("a key for all tests")}, mask.Key{ID: "old", Secret: access.NewSecret("a key from long ago")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }

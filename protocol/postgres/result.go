@@ -109,9 +109,10 @@ type plan struct {
 
 // A columnPlan is what happens to one column.
 type columnPlan struct {
-	masked bool           // the whole value
-	detect *mask.Detector // set: what it finds in the value
-	with   mask.Transform
+	masked bool           // the whole value, or the parts that with knows
+	detect *mask.Detector // set: what it finds in the value, or in what masked left
+	with   mask.Transform // for masked
+	found  mask.Transform // for what detect finds
 	typ    mask.Type
 	binary bool
 }
@@ -201,11 +202,12 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, known []
 			continue
 		}
 		c.typ = typeOf(s.snapshot(), cols[i].Type, known[i].mod)
-		if !known[i].copied && m.With != "" && len(m.Detect) == 0 {
-			m.With = forComputed(m.With)
+		if !known[i].copied && m.With != "" && (len(m.Detect) == 0 || len(m.Paths) > 0) {
+			m.With, m.Paths, m.Detect = forComputed(m.With), nil, nil
 		}
-		if err := s.compile(c, m); err != nil {
-			return nil, err
+		if err := c.compile(s.srv.keys(), m); err != nil {
+			s.srv.Log.Warn("mask not possible, values hidden", "decision", p.ID(), "error", err)
+			*c = columnPlan{masked: true}
 		}
 		pl.any = pl.any || c.masked || c.detect != nil
 	}
@@ -213,29 +215,6 @@ func (s *session) planColumns(p *pipeline.Permit, cols []access.Column, known []
 		return nil, nil
 	}
 	return pl, nil
-}
-
-func (s *session) compile(c *columnPlan, m access.Mask) error {
-	with := m.With
-	if with == "" {
-		with = "redact"
-	}
-	t, err := mask.Compile(with, s.srv.Masks)
-	if err != nil {
-		return &fatal{code: "XX000", message: "sluice: mask: " + err.Error()}
-	}
-	if len(m.Detect) == 0 {
-		c.masked, c.with = true, t
-		return nil
-	}
-	d, err := mask.NewDetector(m.Detect)
-	if err != nil {
-		return &fatal{code: "XX000", message: "sluice: mask: " + err.Error()}
-	}
-	if d.Wants(c.typ.Kind) {
-		c.detect, c.with = d, t
-	}
-	return nil
 }
 
 // lineageOf returns what the text says of a result's columns, if it speaks of

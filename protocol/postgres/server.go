@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/access"
+	"sluice/mask"
 	"sluice/pipeline"
 	"sluice/protocol"
 	"sluice/query/catalog"
@@ -26,7 +27,7 @@ type Server struct {
 	Targets   protocol.Targets   // required
 	Analyzer  *query.Analyzer    // required
 	Recorder  Recorder           // nil: sessions are not recorded
-	Masks     MaskKey            // key of the hash mask
+	Masks     func() *mask.Keys  // keys of the hash mask, as they are now; nil: none
 	TLS       *tls.Config        // nil: clients are answered in clear only
 	Log       *slog.Logger       // nil: nothing is logged
 	Now       func() time.Time   // required
@@ -47,9 +48,6 @@ type Server struct {
 	sessions map[*session]struct{}
 	subjects map[string]int // open sessions by issuer and id
 }
-
-// A MaskKey keys the hash mask.
-type MaskKey = access.Secret
 
 // Limits bound what clients can hold. Zero fields take the defaults.
 type Limits struct {
