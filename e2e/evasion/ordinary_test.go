@@ -238,12 +238,16 @@ func (o *ordinary) differResult(d, s result) string {
 	}
 	for i := range d.rows {
 		for j, is := range d.rows[i] {
-			masked, got := slices.Contains(o.Masked, d.names[j]), s.rows[i][j]
+			name, got := "", s.rows[i][j]
+			if j < len(d.names) { // what was not described is not masked either
+				name = d.names[j]
+			}
+			masked := slices.Contains(o.Masked, name)
 			switch {
 			case masked && is != nil && bytes.Equal(is, got):
-				return fmt.Sprintf("row %d: %s is not masked: %q", i, d.names[j], got)
+				return fmt.Sprintf("row %d: %s is not masked: %q", i, name, got)
 			case !masked && (!bytes.Equal(is, got) || (is == nil) != (got == nil)):
-				return fmt.Sprintf("row %d: %s is %q, not %q", i, d.names[j], got, is)
+				return fmt.Sprintf("row %d: %s is %q, not %q", i, name, got, is)
 			}
 		}
 	}

@@ -132,8 +132,10 @@ func (s *session) canonicalParse(e *entry, b *query.Batch, def *prepared, asks b
 		return notCanonical("", err)
 	}
 	if !own {
-		def.text, def.canonical = strings.Join(texts, "; "), true
+		def.text = strings.Join(texts, "; ")
 	}
+	// The client may have written just what the deparse says.
+	def.canonical = !own || asks || s.gate.Posture().Restricted
 	return nil
 }
 

@@ -5,7 +5,8 @@ import "testing"
 // clearCases must answer a masked subject exactly what they answer without a
 // gateway: ordinary work, and what tools ask the catalog.
 var clearCases = []string{
-	// Ordinary work.
+	// Ordinary work; also just as the deparser would write it.
+	"SELECT name FROM customers WHERE id = 1", "SELECT o.total FROM orders o ORDER BY o.id LIMIT 2",
 	"select 1", "select id, name, city from customers order by id", "select count(*) from customers", "select name from customers where city = 'Rome' order by name",
 	"select city, count(*) from customers group by city order by 2 desc, 1", "select distinct city from customers order by city", "select upper(name) || '!' from customers where id in (1, 2) order by id",
 	"select c.name, sum(o.total) from customers c join orders o on o.customer_id = c.id group by c.id order by c.name", "select c.name, o.total from customers c left join orders o on o.customer_id = c.id order by c.id, o.id",

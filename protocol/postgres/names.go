@@ -18,7 +18,7 @@ type prepared struct {
 	source string           // as the client wrote it
 	env    *query.Env       // that st was judged in
 	opaque bool             // perhaps defined where the gateway could not see it
-	// canonical is true if text is the deparse of what was judged.
+	// canonical is true if text is what the deparse of what was judged says.
 	canonical bool
 }
 
