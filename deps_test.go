@@ -44,6 +44,7 @@ var rules = map[string]rule{
 	"query":          {pure: true, may: words, why: "what a text means depends on text and catalog alone"},
 	"query/catalog":  {pure: true, may: words, why: "a snapshot is built from rows that others fetch"},
 	"query/postgres": {pure: true, may: join(words, "query", "query/catalog"), why: "the parser itself is handed in: it lives in another process"},
+	"harden":         {pure: true, why: "text in, text out: what is written into a database must be readable in a test"},
 	"classify":       {pure: true, may: join(words, "mask"), why: "what a column seems to hold follows from counts and its name; sampling is an adapter's"},
 	"mask":           {pure: true, may: join(words, "internal/jsonpath"), why: "values in, values out"},
 	"audit":          {pure: true, may: join(words, helpers), why: "a record's bytes are its proof: no clock, no state"},

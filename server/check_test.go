@@ -117,3 +117,10 @@ func TestCheckKnowsTags(t *testing.T) {
 		t.Error("serve starts with tags for a resource that does not exist")
 	}
 }
+
+func writeFile(t *testing.T, folder, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -108,7 +108,7 @@ func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, 
 func (srv *Server) Look(ctx context.Context, t protocol.Target) (Seen, error) {
 	var r catalogReader
 	defer r.close()
-	snap, err := r.snapshot(ctx, t, func(rows catalog.Rows) (*catalog.Snapshot, error) { return catalog.Build(rows, nil) })
+	snap, err := r.snapshot(ctx, t, srv.buildCatalog)
 	if err != nil {
 		return Seen{}, fmt.Errorf("postgres: %w", err)
 	}

@@ -51,7 +51,7 @@ func (srv *Server) Sample(ctx context.Context, t protocol.Target, o SampleOption
 	s := sampler{o: o}
 	s.o.Rows = orDefault(o.Rows, sampleRows)
 	defer s.r.close()
-	snap, err := s.r.snapshot(ctx, t, func(rows catalog.Rows) (*catalog.Snapshot, error) { return catalog.Build(rows, nil) })
+	snap, err := s.r.snapshot(ctx, t, srv.buildCatalog)
 	if err != nil {
 		return fmt.Errorf("postgres: sample: %w", err)
 	}

@@ -109,6 +109,9 @@ func (srv *Server) setup() {
 }
 
 func (srv *Server) buildCatalog(rows catalog.Rows) (*catalog.Snapshot, error) {
+	if srv.Analyzer == nil { // enough to name things
+		return catalog.Build(rows, nil)
+	}
 	return catalog.Build(rows, srv.Analyzer)
 }
 

@@ -226,6 +226,18 @@ func (s *Snapshot) Relations(yield func(*Relation) bool) {
 // server's own. The slice is shared: do not change it.
 func (s *Snapshot) Functions(name string) []FunctionRow { return s.functions[name] }
 
+// EachFunction calls yield for every function outside the server's own schemas,
+// in no particular order, until it returns false.
+func (s *Snapshot) EachFunction(yield func(FunctionRow) bool) {
+	for _, named := range s.functions {
+		for _, f := range named {
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
 // Operators returns the operators called name that are not the server's own.
 // The slice is shared: do not change it.
 func (s *Snapshot) Operators(name string) []OperatorRow { return s.operators[name] }

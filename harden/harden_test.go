@@ -1,0 +1,81 @@
+package harden
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestRoleNamesFitAndDiffer(t *testing.T) {
+	long := strings.Repeat("ü", 40)
+	a, b := RoleName(long+"a"), RoleName(long+"b")
+	if len(a) > 63 || a == b || !utf8.ValidString(a) || RoleName("dba") != "sluice_dba" {
+		t.Errorf("%q %q", a, b)
+	}
+}
+
+func TestMaskKeepsToItsTypes(t *testing.T) {
+	for _, c := range []struct {
+		with string
+		typ  uint32
+		want string
+	}{
+		{"null", 23, `CASE WHEN false THEN "c" END`}, {"zero", 23, "CASE WHEN \"c\" IS NOT NULL THEN 0 END"}, {"hash", 25, ""}, {"hash", 23, ""},
+		{"year", 1082, `date_trunc('year', "c"::timestamp)::date`}, {"email", 17, `CASE WHEN false THEN "c" END`}, {"partial", 1700, `CASE WHEN false THEN "c" END`},
+		{"unheard of", 25, `CASE WHEN false THEN "c"::text END`},
+	} {
+		if got := Mask(c.with, "c", c.typ); got != c.want {
+			t.Errorf("%s %d: %q", c.with, c.typ, got)
+		}
+	}
+}
+
+// Whatever a table has masked, it is in no grant on the table itself.
+func TestMaskedColumnsAreNotGranted(t *testing.T) {
+	p := Plan{Roles: []Role{{Group: "g", Tables: []Table{
+		{Name: Name{"s", "t"}, Select: Columns{Names: []string{"id"}}, Masked: []Masked{{"email", Mask("email", "email", 25), "x"}, {"token", "", "x"}}},
+		{Name: Name{"s", "u"}, Masked: []Masked{{"token", "", "x"}}},
+		{Name: Name{"q", "t"}, Masked: []Masked{{"email", Mask("null", "email", 25), "x"}}},
+	}}}}
+	sql := p.SQL()
+	for _, want := range []string{`GRANT SELECT ("id") ON "s"."t" TO "sluice_g"`, `CREATE VIEW "sluice_g"."s_t"`, `CREATE VIEW "sluice_g"."q_t"`, "-- left out: token"} {
+		if !strings.Contains(sql, want) {
+			t.Errorf("%q is not in\n%s", want, sql)
+		}
+	}
+	for _, never := range []string{`"sluice_g"."u"`, `GRANT SELECT ON "s"`, `AS "token"`} {
+		if strings.Contains(sql, never) {
+			t.Errorf("%q is in\n%s", never, sql)
+		}
+	}
+}
+
+// FuzzQuoting reads back what was quoted, as the server would.
+func FuzzQuoting(f *testing.F) {
+	for _, s := range []string{"plain", `a"b`, `a'b`, `a\b`, "$sluice$", "$sluice0$ $sluice$", "a\nb", "--", "/*"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if id := Ident(s); strings.ReplaceAll(id[1:len(id)-1], `""`, `"`) != s || strings.Count(id, `"`)%2 != 0 {
+			t.Errorf("ident %q", id)
+		}
+		lit := Literal(s)
+		inner, escaped := strings.CutPrefix(lit, " E'")
+		if !escaped {
+			inner = strings.TrimPrefix(lit, "'")
+		} else {
+			inner = strings.ReplaceAll(inner, `\\`, `\`)
+		}
+		if strings.ReplaceAll(strings.TrimSuffix(inner, "'"), "''", "'") != s || strings.Contains(s, `\`) != escaped {
+			t.Errorf("literal %q", lit)
+		}
+		body := dollar(s)
+		tag := body[:strings.Index(body[1:], "$")+2]
+		if strings.Contains(s, tag) || body != tag+s+tag {
+			t.Errorf("dollar %q", body)
+		}
+		if strings.ContainsAny(oneLine(s), "\n\r") {
+			t.Errorf("comment %q", oneLine(s))
+		}
+	})
+}
