@@ -142,6 +142,8 @@ type SQL struct {
 	// Fingerprint is the text with literals stripped, hashed: equal for
 	// statements that differ only in constants. Empty: not computed.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Facts are what only the target knows; asked for where a decision needs them.
+	Facts Facts `json:"-"`
 	// Changes says what the answer will tell of how many rows it changes.
 	Changes Changes `json:"-"`
 	// Why says what kept Confidence from being exact. Empty if it is.

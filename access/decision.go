@@ -60,6 +60,10 @@ type Decision struct {
 	Hint        string       // for the user: what to do next
 	Policy      string       // digest of the policy that decided, hex
 
+	// Needs are facts that the decision depends on and that are not known: with
+	// them it may be another one. Not set where nothing could change it.
+	Needs FactSet
+
 	// Stable is true if the same subject, resource and action (whatever its
 	// Args) get this decision again until the policy changes: no rule looked at
 	// time, counts, session, reason or bound values.
@@ -155,8 +159,8 @@ func (Notify) obligation() {}
 type Posture struct {
 	// May is true if some rule could allow something.
 	May bool
-	// Restricted is true if some mask, or some rule on tables or columns that
-	// denies or asks for approval, could apply: what cannot be understood must
+	// Restricted is true if some mask, or some rule on tables, columns or what the
+	// target knows that denies or asks for approval, could apply: what cannot be understood must
 	// then be refused, and what was judged must be what runs.
 	Restricted bool
 	// Masked is true if some mask could apply.

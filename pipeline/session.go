@@ -33,6 +33,11 @@ type Session struct {
 	// values of masked columns. Called before the record is made; nil: nothing.
 	Redact func(*access.Action, *access.Decision)
 
+	// Find asks the target for one fact that a decision depends on and records that
+	// it did. It returns the action's facts with the answer, or with why there is
+	// none. An error ends the session. Nil: nothing can be found out.
+	Find func(*access.Action, access.FactSet) (access.Facts, error)
+
 	// Tell shows a waiting client where its request stands. Required.
 	Tell func(access.Pending)
 
@@ -161,7 +166,8 @@ func (s *Session) event(now time.Time, t access.EventType) *access.Event {
 
 // Ask decides about actions that were read together: in order, as one unit,
 // with one append to the journal. If one is refused, none may run, and the
-// error is a *Denied. It waits while an approval is pending, until ctx ends.
+// error is a *Denied. It waits while an approval is pending, until ctx ends. Any
+// other error is one of Find.
 //
 // This is the security order. It is straight-line code so that nobody can
 // shorten a list.
@@ -181,12 +187,20 @@ func (s *Session) Ask(ctx context.Context, as ...access.Action) ([]*Permit, erro
 		} else {
 			s.decide(p)
 		}
+		if refused == nil {
+			if err := s.find(p); err != nil {
+				return nil, err
+			}
+		}
 		if p.Decision.Effect == access.Deny && refused == nil {
 			refused = &Denied{Index: i}
 		}
 	}
 	if refused == nil {
-		refused = s.approveAll(ctx, permits)
+		var err error
+		if refused, err = s.approveAll(ctx, permits); err != nil {
+			return nil, err
+		}
 	}
 	for i := 0; i < len(permits) && refused == nil; i++ {
 		if permits[i].Decision.Effect != access.Allow {
@@ -336,7 +350,7 @@ func failed(rule string, err error) access.Decision {
 // decided again, the answers in the context: a rule or a change of the subject
 // since then still wins. The approvals are claimed last, so that none is spent
 // for a batch that does not run.
-func (s *Session) approveAll(ctx context.Context, permits []*Permit) *Denied {
+func (s *Session) approveAll(ctx context.Context, permits []*Permit) (*Denied, error) {
 	waited := false
 	for i, p := range permits {
 		if p.Decision.Effect != access.RequireApproval {
@@ -344,15 +358,15 @@ func (s *Session) approveAll(ctx context.Context, permits []*Permit) *Denied {
 		}
 		if d := s.approve(ctx, p); d != nil {
 			d.Index = i
-			return d
+			return d, nil
 		}
 		waited = true
 	}
 	if !waited {
-		return nil
+		return nil, nil
 	}
-	if d := s.decideAgain(permits); d != nil {
-		return d
+	if d, err := s.decideAgain(permits); d != nil || err != nil {
+		return d, err
 	}
 	for i, p := range permits {
 		if p.Approval == nil {
@@ -361,10 +375,10 @@ func (s *Session) approveAll(ctx context.Context, permits []*Permit) *Denied {
 		if err := s.gate.Approver.Use(ctx, *p.Approval); err != nil {
 			d := s.unapproved(ctx, p, p.Decision, err)
 			d.Index = i
-			return d
+			return d, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // approve asks people about one action and waits for their answer.
@@ -424,8 +438,9 @@ func cmpOr(s, or string) string {
 	return s
 }
 
-// decideAgain decides about a batch once more after people were waited for.
-func (s *Session) decideAgain(permits []*Permit) *Denied {
+// decideAgain decides about a batch once more after people were waited for. What
+// the target said before may not hold any longer: it is asked again.
+func (s *Session) decideAgain(permits []*Permit) (*Denied, error) {
 	standing := s.refresh()
 	now := s.gate.Now()
 	for i, p := range permits {
@@ -436,15 +451,19 @@ func (s *Session) decideAgain(permits []*Permit) *Denied {
 		if standing != nil {
 			p.Decision = failed("identity", standing)
 		} else {
+			p.forget()
 			p.Decision = s.evaluate(p)
+			if err := s.find(p); err != nil {
+				return nil, err
+			}
 		}
 		if p.Decision.Effect != access.Allow {
 			p.Decision.Effect = access.Deny
 			p.Decision.Message = "after the approval: " + p.Decision.Message
-			return &Denied{Index: i}
+			return &Denied{Index: i}, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func (s *Session) unapproved(ctx context.Context, p *Permit, asked access.Decision, err error) *Denied {

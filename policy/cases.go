@@ -76,12 +76,26 @@ type caseSpec struct {
 	Pos       strictyaml.Pos
 	Name      string `yaml:"name,required"`
 	givenSpec `yaml:",inline"`
-	Postgres  text        `yaml:"postgres"`
-	Action    *actionSpec `yaml:"action"`
-	Args      []any       `yaml:"args"`
-	Result    texts       `yaml:"result"`
-	Expect    expectSpec  `yaml:"expect,required"`
+	Postgres  text          `yaml:"postgres"`
+	Action    *actionSpec   `yaml:"action"`
+	Args      []any         `yaml:"args"`
+	Estimate  *estimateSpec `yaml:"estimate"`
+	Count     *countSpec    `yaml:"count"`
+	Result    texts         `yaml:"result"`
+	Expect    expectSpec    `yaml:"expect,required"`
 }
+
+// An estimateSpec is what the planner would say; a countSpec, how many rows an
+// UPDATE or DELETE would change.
+type (
+	estimateSpec struct {
+		Rows int64 `yaml:"rows"`
+		Cost int64 `yaml:"cost"`
+	}
+	countSpec struct {
+		Rows int64 `yaml:"rows"`
+	}
+)
 
 type subjectSpec struct {
 	ID     string         `yaml:"id,required"`

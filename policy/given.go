@@ -51,12 +51,29 @@ func (t *tester) requests(spec *testSpec, c *caseSpec) ([]access.Request, []stri
 		r := base
 		r.Action = a
 		r.Action.Args = arguments(c.Args)
+		c.facts(&r.Action)
 		if c.ApprovedBy != nil {
 			r.Context.Approved = c.approval(&r)
 		}
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// facts gives an action what the target would say of it.
+func (c *caseSpec) facts(a *access.Action) {
+	if a.SQL == nil {
+		return
+	}
+	sql := *a.SQL
+	sql.Facts = access.Facts{Asked: access.FactEstimate | access.FactCount, Why: "the test does not say"}
+	if c.Estimate != nil {
+		sql.Facts.Estimate = &access.Estimate{Rows: c.Estimate.Rows, Cost: c.Estimate.Cost}
+	}
+	if c.Count != nil {
+		sql.Facts.Count = &c.Count.Rows
+	}
+	a.SQL = &sql
 }
 
 // base is the request without its action.

@@ -36,11 +36,26 @@ func Lint(s *Set, inv Inventory) []strictyaml.Problem {
 		l.channels(r)
 		l.regexes(r)
 		l.tags(r)
+		l.facts(r)
 		l.shadowed(r)
 		l.ungranted(r)
 		l.revealing(r)
 	}
 	return strictyaml.Sort(l.problems)
+}
+
+// facts warns of expressions that ask for what the target cannot say.
+func (l *linter) facts(r *rule) {
+	f := r.facts()
+	if f == 0 {
+		return
+	}
+	if slices.ContainsFunc(r.match.protocols, func(p string) bool { return p != "postgres" }) {
+		l.warn(r, "sql.estimate and sql.count are known for postgres only: elsewhere the rule counts as met if it restricts, as not met if it allows")
+	}
+	if r.match.hasVerbs && f&access.FactCount != 0 && !r.match.verbs.has(access.VerbUpdate) && !r.match.verbs.has(access.VerbDelete) {
+		l.warn(r, "sql.count is known for UPDATE and DELETE only, and the rule is about neither")
+	}
 }
 
 type linter struct {

@@ -21,6 +21,7 @@ func (s *Set) Decide(r access.Request) access.Decision {
 	}
 	d := s.merge(j)
 	d.Policy = s.digest
+	d.Needs = j.needs()
 	d.Stable = j.stable && r.Context.Approved == nil
 	return d
 }
@@ -144,10 +145,7 @@ func (j *judgement) deny(d *access.Decision, by *finding) {
 		d.Message = "the rule could not be evaluated, so it denies: " + by.err.Error()
 		first.Effect, first.Message = access.Deny.String(), d.Message
 	case by.met == unknown:
-		d.Message = join(d.Message, j.doubt())
-		if d.Message == "" {
-			d.Message = j.doubt()
-		}
+		d.Message = join(d.Message, j.doubt(by.rule))
 	case d.Message == "":
 		d.Message = fmt.Sprintf("%s on %s is not allowed", j.verb(), j.q.r.Resource.Name)
 	}
@@ -158,8 +156,13 @@ func (j *judgement) deny(d *access.Decision, by *finding) {
 }
 
 // doubt says what kept a rule from being answered.
-func (j *judgement) doubt() string {
+func (j *judgement) doubt(r *rule) string {
 	a := &j.q.r.Action
+	if a.Confidence == access.Exact {
+		if why := j.unasked(r); why != "" {
+			return why
+		}
+	}
 	why := "what this reaches is not fully understood (" + a.Confidence.String()
 	if a.SQL != nil && a.SQL.Why != "" {
 		why += ": " + a.SQL.Why
@@ -210,7 +213,7 @@ func (j *judgement) ask(d *access.Decision, asks []*finding) {
 		d.Message = fmt.Sprintf("%s on %s needs approval", j.verb(), j.q.r.Resource.Name)
 	}
 	if first.met == unknown {
-		d.Message = join(d.Message, j.doubt())
+		d.Message = join(d.Message, j.doubt(first.rule))
 	}
 	d.Reasons = []access.Reason{first.explained(j.q)}
 	for i := range j.findings {

@@ -24,7 +24,7 @@ func (s *Set) Posture(subject access.Subject, resource access.Resource) access.P
 			p.May = false // denies whatever is asked
 		case rule.mask != nil:
 			p.Masked, p.Restricted = true, true
-		case rule.onObjects():
+		case rule.onObjects(), rule.facts() != 0:
 			p.Restricted = true
 		}
 	})

@@ -23,20 +23,25 @@ import (
 type uses uint16
 
 const (
-	useTime    uses = 1 << iota // now
-	useCounts                   // rate, count
-	useSession                  // session.*
-	useReason                   // context.*
-	useArgs                     // bound values
-	useSQL                      // the view sql
-	useObjects                  // tables, columns, functions
-	useAction                   // anything about the action
-	useClient                   // client.*
+	useTime     uses = 1 << iota // now
+	useCounts                    // rate, count
+	useSession                   // session.*
+	useReason                    // context.*
+	useArgs                      // bound values
+	useSQL                       // the view sql
+	useObjects                   // tables, columns, functions
+	useAction                    // anything about the action
+	useClient                    // client.*
+	useEstimate                  // sql.estimate
+	useCount                     // sql.count
 )
 
 // changing are the circumstances that may differ when the same action is asked
 // again in the same session.
-const changing = useTime | useCounts | useSession | useReason | useArgs
+const changing = useTime | useCounts | useSession | useReason | useArgs | useFacts
+
+// useFacts are what the target has to be asked for.
+const useFacts = useEstimate | useCount
 
 // maxText is how much of a command expressions see; what is longer reads as unknown.
 const maxText = 64 << 10
@@ -151,6 +156,8 @@ var (
 	sessionType  = types.NewObjectType("sluice.Session")
 	contextType  = types.NewObjectType("sluice.Context")
 	countsType   = types.NewObjectType("sluice.Counts")
+	estimateType = types.NewObjectType("sluice.Estimate")
+	countType    = types.NewObjectType("sluice.Count")
 
 	stringList = types.NewListType(types.StringType)
 )
@@ -169,6 +176,9 @@ type view map[string]field
 func at[T any](t *types.Type, u uses, get func(T) any) field {
 	from := func(in any) (any, error) {
 		v, ok := in.(T)
+		if u, unknown := in.(*types.Unknown); unknown {
+			return u, nil // of something that is not known
+		}
 		if !ok {
 			return nil, fmt.Errorf("unexpected %T", in)
 		}
@@ -228,6 +238,8 @@ func views() map[string]view {
 		resourceType.TypeName(): resourceView(),
 		actionType.TypeName():   actionView(),
 		sqlType.TypeName():      sqlView(),
+		estimateType.TypeName(): estimateView(),
+		countType.TypeName():    countView(),
 		tableType.TypeName():    tableView(),
 		thingType.TypeName():    thingView(),
 		clientType.TypeName():   clientView(),
@@ -349,6 +361,8 @@ func sqlView() view {
 		"functions":   inSQL(stringList, useObjects, access.Exact, func(s s) any { return orEmpty(s.Functions) }),
 		"settings":    inSQL(stringList, 0, access.Exact, func(s s) any { return orEmpty(s.Settings) }),
 		"tables":      analysed(types.NewListType(tableType), useSQL|useObjects, access.Exact, tables),
+		"estimate":    live(estimateType, useSQL|useEstimate, estimate),
+		"count":       live(countType, useSQL|useCount, count),
 		"args":        live(types.IntType, useSQL|useArgs, func(q *question) any { return int64(len(q.r.Action.Args)) }),
 	}
 	return v

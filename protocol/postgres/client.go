@@ -212,7 +212,12 @@ func (s *session) ask(actions ...access.Action) ([]*pipeline.Permit, *refusal, e
 		return permits, nil, nil
 	}
 	var d *pipeline.Denied
-	if !errors.As(err, &d) {
+	var f *fatal
+	switch {
+	case errors.As(err, &d):
+	case errors.As(err, &f) || err == errEnded:
+		return nil, nil, err
+	default:
 		return nil, nil, &fatal{code: "XX000", message: "sluice: " + err.Error()}
 	}
 	if s.ctx.Err() != nil {
@@ -279,7 +284,7 @@ func (s *session) settlePiping() {
 // endPiping notes the end of a pipeline, and so of its implicit transaction: if
 // that fails, or the setting was local to it, a search_path set in it is gone.
 func (s *session) endPiping() {
-	s.piping = false
+	s.piping, s.bound = false, false
 	s.env.unsure = s.env.unsure || s.env.moved
 }
 

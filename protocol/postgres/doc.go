@@ -12,7 +12,7 @@
 //   - session.go is one client and one upstream; client.go and extended.go read
 //     the one and decide (watch.go while people are waited for), reply.go and
 //     outcome.go read the other and answer. hidden.go asks the upstream what the
-//     gateway itself must know.
+//     gateway itself must know, facts.go what a decision depends on.
 //   - action.go turns statements into actions, with env.go for what gives names
 //     their meaning; names.go tracks prepared statements and portals; queue.go
 //     what is in flight.

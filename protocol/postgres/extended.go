@@ -89,7 +89,12 @@ func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared
 		def.opaque = true // the server refuses it; should it not, nothing is known
 	}
 	for i := range actions {
-		switch s.gate.Preview(actions[i]).Effect {
+		d := s.gate.Preview(actions[i])
+		if d.Needs != 0 {
+			asks = true // the answer comes with the values, at Bind
+			continue
+		}
+		switch d.Effect {
 		case access.Deny:
 			// Asking for real records the denial and explains it.
 			if refused, err = s.askInVain(actions[i]); refused != nil || err != nil {
@@ -230,6 +235,7 @@ func (s *session) bind(msg []byte) error {
 		return s.refuseBind(e, notCanonical(permits[0].ID(), err))
 	}
 	e.permits, e.portal = permits, po
+	s.bound = true
 	if s.parsed != nil {
 		s.parsed.cover.Store(permits[0])
 		s.parsed = nil
@@ -288,6 +294,7 @@ func (s *session) execute(msg []byte) error {
 		s.out = wire.AppendExecute(s.out, s.marker)
 		return nil
 	}
+	s.bound = true
 	if po.permit == nil {
 		return s.executeCursor(e, po, msg)
 	}

@@ -15,6 +15,7 @@ type finding struct {
 	done   chan struct{} // closed when settled
 	row    []string      // of the first row; nil if there was none or it failed
 	failed bool
+	why    string // the error, if it failed
 }
 
 // settings asks for what gives names their meaning. Every name in it is

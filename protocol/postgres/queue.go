@@ -34,6 +34,7 @@ type entry struct {
 	deny    *refusal           // the message was replaced by one that fails; the error becomes this
 	hidden  bool               // the gateway's own message: the answer is not for the client
 	piped   bool               // hidden: sent inside the client's pipeline
+	guarded bool               // hidden: its error is taken back behind it
 	finding *finding           // hidden: where the answer goes
 	last    *finding           // hidden: settled with this entry
 	begun   chan struct{}      // closed once a COPY FROM STDIN has begun or cannot
@@ -321,6 +322,13 @@ func (q *queue) drain() {
 	for q.pass(); q.n > 0 && !q.closed; q.pass() {
 		q.room.Wait()
 	}
+}
+
+// skips reports whether the upstream ignores what comes until a Sync.
+func (q *queue) skips() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.skipping
 }
 
 // idle reports whether nothing is in flight.

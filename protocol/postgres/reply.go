@@ -512,12 +512,12 @@ func (s *session) hiddenReply(e *entry, typ byte, msg []byte) error {
 		// An error that ends the session, or that fails what the client itself
 		// began, is the client's to hear.
 		se, err := wire.ParseError(msg[wire.HeaderLen:])
-		if err != nil || se.Severity != "ERROR" || e.kind == kindDescribe || e.piped || s.replies.tx {
+		if err != nil || se.Severity != "ERROR" || !e.guarded && (e.kind == kindDescribe || e.piped || s.replies.tx) {
 			s.failure(e, msg)
 			return nil
 		}
 		s.drop(msg)
-		s.hiddenFailed(e)
+		s.hiddenFailed(e, se)
 		return nil
 	case 'T':
 		s.drop(msg)
@@ -544,9 +544,12 @@ func (s *session) hiddenReply(e *entry, typ byte, msg []byte) error {
 	return nil
 }
 
-func (s *session) hiddenFailed(e *entry) {
+func (s *session) hiddenFailed(e *entry, se wire.ServerError) {
 	if e.finding != nil {
-		e.finding.failed = true
+		e.finding.failed, e.finding.why = true, se.Code+" "+se.Message
+		if s.masked() {
+			e.finding.why = se.Code
+		}
 	}
 	s.pop(e)
 	for _, skipped := range s.queue.skip() {

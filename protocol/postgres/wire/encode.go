@@ -50,6 +50,30 @@ func AppendBind(dst []byte, portal, statement string) []byte {
 	return End(append(dst, 0, 0, 0, 0, 0, 0), at)
 }
 
+// AppendBindValues appends a Bind message with parameters, and text results. A nil
+// value is NULL; binary says which values are in their type's binary format.
+func AppendBindValues(dst []byte, portal, statement string, values [][]byte, binaryFormat []bool) []byte {
+	dst, at := Begin(dst, 'B')
+	dst = AppendString(AppendString(dst, portal), statement)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(binaryFormat)))
+	for _, b := range binaryFormat {
+		code := uint16(0)
+		if b {
+			code = 1
+		}
+		dst = binary.BigEndian.AppendUint16(dst, code)
+	}
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(values)))
+	for _, v := range values {
+		if v == nil {
+			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
+			continue
+		}
+		dst = append(binary.BigEndian.AppendUint32(dst, uint32(len(v))), v...)
+	}
+	return End(append(dst, 0, 0), at)
+}
+
 // AppendTarget appends a Describe ('D') or Close ('C') message for a statement
 // ('S') or portal ('P').
 func AppendTarget(dst []byte, typ, kind byte, name string) []byte {

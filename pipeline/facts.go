@@ -1,0 +1,43 @@
+package pipeline
+
+import "sluice/access"
+
+// maxFacts bounds how often the target is asked about one action: once for each
+// fact there is.
+const maxFacts = 2
+
+// find asks the target for the facts that a decision needs, the cheapest first,
+// and decides again with each answer. What cannot be found out stays unknown, and
+// the policy's answer to that stands.
+func (s *Session) find(p *Permit) error {
+	for range maxFacts {
+		needs := p.Decision.Needs
+		if needs == 0 || s.Find == nil || p.Request.Action.SQL == nil {
+			return nil
+		}
+		fact := needs & -needs
+		facts, err := s.Find(&p.Request.Action, fact)
+		if err != nil {
+			return err
+		}
+		facts.Asked |= p.Request.Action.SQL.Facts.Asked | fact
+		p.know(facts)
+		p.Decision = s.evaluate(p)
+	}
+	return nil
+}
+
+// know gives the permit's action facts of its own: what an analysis found is
+// shared.
+func (p *Permit) know(f access.Facts) {
+	sql := *p.Request.Action.SQL
+	sql.Facts = f
+	p.Request.Action.SQL = &sql
+}
+
+// forget drops what the target said.
+func (p *Permit) forget() {
+	if sql := p.Request.Action.SQL; sql != nil && sql.Facts != (access.Facts{}) {
+		p.know(access.Facts{})
+	}
+}
