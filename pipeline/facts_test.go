@@ -88,7 +88,10 @@ func TestFactsAreFreshAfterAnApproval(t *testing.T) {
 		return access.Approval{ID: "r", Digest: r.Digest(), Approved: true, Expires: w.now.Add(1e9)}, nil
 	}
 	s := w.open(t)
-	s.Find = func(*access.Action, access.FactSet) (access.Facts, error) { c := n; return access.Facts{Count: &c}, nil }
+	s.Find = func(*access.Action, access.FactSet) (access.Facts, error) {
+		c := n
+		return access.Facts{Count: &c}, nil
+	}
 	var d *Denied
 	if _, err := s.Ask(context.Background(), access.Action{Verb: access.VerbDelete, SQL: &access.SQL{}}); !errors.As(err, &d) || w.uses != 0 {
 		t.Errorf("%v, approval used %d times", err, w.uses)
