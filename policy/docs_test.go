@@ -54,7 +54,7 @@ func TestDocumentExamplesLoad(t *testing.T) {
 			}
 		}
 	}
-	if n != 4 {
+	if n != 5 {
 		t.Errorf("%d examples", n)
 	}
 }
