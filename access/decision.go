@@ -165,6 +165,9 @@ type Posture struct {
 	Restricted bool
 	// Masked is true if some mask could apply.
 	Masked bool
+	// ReadOnly is true if no rule could allow more than reading, and what every
+	// session needs: the target may be told so.
+	ReadOnly bool
 	// Version changes whenever the policy does. Decisions of another version
 	// must not be reused.
 	Version uint64

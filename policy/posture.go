@@ -1,6 +1,10 @@
 package policy
 
-import "sluice/access"
+import (
+	"slices"
+
+	"sluice/access"
+)
 
 // Posture says what could apply to a subject at a resource, before any action
 // is known: conditions on the action, the time, the client and the session
@@ -10,12 +14,15 @@ func (s *Set) Posture(subject access.Subject, resource access.Resource) access.P
 		return access.Posture{}
 	}
 	r := access.Request{Subject: subject, Resource: resource}
-	p := access.Posture{May: s.mayAct(&r) != nil}
+	p := access.Posture{May: s.mayAct(&r) != nil, ReadOnly: true}
 	q := newQuestion(&r)
 	q.posture = true
 	s.forEach(q, func(rule *rule) {
 		if rule.monitor {
 			return
+		}
+		if rule.allows() && rule.writes() && rule.couldAllow(q) != 0 {
+			p.ReadOnly = false
 		}
 		t := rule.possible(q)
 		switch {
@@ -29,6 +36,16 @@ func (s *Set) Posture(subject access.Subject, resource access.Resource) access.P
 		}
 	})
 	return p
+}
+
+// writes reports whether the rule is about verbs that do more than read.
+func (r *rule) writes() bool {
+	if !r.match.hasVerbs || r.match.verbs.has(access.VerbUnknown) {
+		return true
+	}
+	return slices.ContainsFunc(access.Verbs(), func(v access.Verb) bool {
+		return r.match.verbs.has(v) && v.Class() != access.ClassRead && v.Class() != access.ClassSession
+	})
 }
 
 // possible says whether the rule can be met by some action: yes if by every one.

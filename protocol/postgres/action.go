@@ -14,10 +14,8 @@ import (
 // restricted subject's environment is unsure, the upstream is asked first.
 func (s *session) analyze(text string) (*query.Batch, error) {
 	s.syntax = nil
-	if err := s.gate.Refresh(); err == nil && s.gate.Posture().Restricted {
-		if err := s.settleEnv(); err != nil {
-			return nil, err
-		}
+	if err := s.settle(); err != nil {
+		return nil, err
 	}
 	s.maskedNow.Store(s.gate.Posture().Masked)
 	s.env.current()
@@ -38,6 +36,21 @@ func (s *session) analyze(text string) (*query.Batch, error) {
 		s.syntax = b.Statements[0].Syntax
 	}
 	return b, nil
+}
+
+// settle takes up changes of policy and subject and, where a restricted subject's
+// environment is unsure, asks the upstream.
+func (s *session) settle() error {
+	if err := s.gate.Refresh(); err != nil {
+		return nil // Ask will refuse
+	}
+	if err := s.settleReadOnly(); err != nil {
+		return err
+	}
+	if s.gate.Posture().Restricted {
+		return s.settleEnv()
+	}
+	return nil
 }
 
 // opaqueBatch is a text that was not analysed: one statement of which nothing
@@ -124,10 +137,8 @@ func ends(st *query.Statement) bool {
 // renewed judges a prepared statement in today's environment: the server plans
 // it again when the search_path or an object changed.
 func (s *session) renewed(def *prepared) (*prepared, error) {
-	if err := s.gate.Refresh(); err == nil && s.gate.Posture().Restricted {
-		if err := s.settleEnv(); err != nil {
-			return nil, err
-		}
+	if err := s.settle(); err != nil {
+		return nil, err
 	}
 	env := s.env.current()
 	if def.st == nil || def.env == env {
@@ -160,6 +171,7 @@ func (d *describer) empty(text string) access.Action {
 func (d *describer) action(st *query.Statement) (access.Action, error) {
 	a := st.Action
 	a.Binding = d.s.env.bindings()
+	d.s.mayNotWrite(st, &a)
 	judged := st
 	var cursor *portal
 	var err error

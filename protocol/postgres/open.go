@@ -158,6 +158,10 @@ func (s *session) startupSettings(ctx context.Context, st *startup) (map[string]
 		s.srv.Gate.Refuse(&s.info.Subject, &s.info.Resource, s.info.Client, serr.Message)
 		return nil, serr
 	}
+	if s.readOnly = s.gate.Posture().ReadOnly; s.readOnly {
+		params = maps.Clone(params)
+		params[readOnlySetting] = "on"
+	}
 	if st.Replication == "" {
 		return params, nil
 	}

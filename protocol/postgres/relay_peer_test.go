@@ -140,8 +140,17 @@ func (w *relayWorld) Result(_ access.Request, _ access.Decision, cols []access.C
 	return out, nil
 }
 
-func (w *relayWorld) Posture(access.Subject, access.Resource) access.Posture { return w.posture }
-func (w *relayWorld) Version() uint64                                        { return w.version }
+func (w *relayWorld) Posture(access.Subject, access.Resource) access.Posture {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.posture
+}
+
+func (w *relayWorld) Version() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.version
+}
 
 func (w *relayWorld) Approve(ctx context.Context, r access.Request, _ access.Decision, tell func(access.Pending)) (access.Approval, error) {
 	if w.approve == nil {

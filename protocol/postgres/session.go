@@ -63,6 +63,7 @@ type session struct {
 	unregister  func() // forgets the cancel key
 
 	// readClient's.
+	readOnly     bool               // the server was told that nothing may be written
 	bound        bool               // portals were made since the last Sync
 	piping       bool               // extended messages were forwarded since the last Sync
 	lexical      bool               // a change of how texts are read may be in flight

@@ -128,6 +128,10 @@ func (a *analysis) transaction(s *pgquery.TransactionStmt) {
 	}
 	a.effect(k.verb)
 	a.st.Tx, a.st.Chain, a.st.TxName = k.tx, s.Chain, s.SavepointName
+	for _, n := range s.Options {
+		e := n.GetDefElem()
+		a.st.ReadWrite = a.st.ReadWrite || e.GetDefname() == "transaction_read_only" && modeValue(e.GetArg()) != "on"
+	}
 	if s.Gid != "" {
 		a.st.TxName = s.Gid
 	}

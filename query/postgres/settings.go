@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strings"
 
 	pgquery "github.com/pganalyze/pg_query_go/v6"
@@ -40,7 +41,7 @@ var pinned = map[string][]string{
 	"client_encoding":               {"utf8", "utf-8", "unicode"},
 	"standard_conforming_strings":   {"on", "true", "yes", "1"},
 	"backslash_quote":               {"safe_encoding", "off", "false", "no", "0"},
-	"default_transaction_read_only": {"on", "true", "yes", "1"},
+	"default_transaction_read_only": on,
 }
 
 // settingName folds a name as the server compares them.
@@ -59,10 +60,26 @@ func (c *SettingChange) harmless() bool {
 	return false
 }
 
+// readWrite reports whether transactions may write after the change that could
+// not before. The session's own default is what the session began with.
+func (c *SettingChange) readWrite() bool {
+	switch c.Name {
+	case "transaction_read_only":
+		return c.Reset || !c.Known || !slices.Contains(on, strings.ToLower(c.Value))
+	case "default_transaction_read_only":
+		return !c.Reset && (!c.Known || !slices.Contains(on, strings.ToLower(c.Value)))
+	}
+	return false
+}
+
+// on is how a boolean setting is turned on.
+var on = []string{"on", "true", "yes", "1"}
+
 // setting records one change and what it amounts to.
 func (a *analysis) setting(c SettingChange) {
 	a.literal = true
 	a.st.Settings = append(a.st.Settings, c)
+	a.st.ReadWrite = a.st.ReadWrite || c.readWrite()
 	a.object(access.Object{Kind: access.KindSetting, Name: c.Name, Write: true})
 	switch {
 	case c.Name == "role" || c.Name == "session_authorization":

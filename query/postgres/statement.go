@@ -32,9 +32,12 @@ type Statement struct {
 	// the server's grammar is newer. Nil otherwise.
 	Syntax *SyntaxError
 
-	Tx     TxKind // a transaction command, or TxNone
-	Chain  bool   // COMMIT AND CHAIN, ROLLBACK AND CHAIN
-	TxName string // savepoint or prepared transaction
+	Tx TxKind // a transaction command, or TxNone
+	// ReadWrite is true if it asks for transactions that may write: BEGIN READ
+	// WRITE, SET transaction_read_only = off.
+	ReadWrite bool
+	Chain     bool   // COMMIT AND CHAIN, ROLLBACK AND CHAIN
+	TxName    string // savepoint or prepared transaction
 
 	Prepare    *Prepare
 	Execute    *Execute // also inside EXPLAIN and CREATE TABLE AS
