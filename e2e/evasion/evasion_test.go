@@ -17,7 +17,6 @@ import (
 // taken off.
 var open = []string{
 	"view-predicate", "view-predicate-count", "view-order", "explain-view",
-	"view-default", "view-instead-trigger", "write-default", "write-default-update", "write-default-values", "write-trigger", "write-trigger-later", "copy-in-default", "copy-in-trigger", "ext-copy-in",
 }
 
 // An answer is what a client received in one run of an attack.
