@@ -62,13 +62,16 @@ func opaqueBatch(text, why string) *query.Batch {
 	}}}
 }
 
-// unknownNames reports whether a relation was not found in the catalog: it may
-// be newer than the snapshot.
+// unknownNames reports whether a relation, or a column of one, was not found in
+// the catalog: it may be newer than the snapshot.
 func unknownNames(b *query.Batch) bool {
 	for _, st := range b.Statements {
 		for i := range st.Action.Objects {
 			o := &st.Action.Objects[i]
-			if o.Kind == access.KindTable && o.OID == 0 && !o.System && (o.Read || st.Action.Confidence != access.Exact) {
+			if o.Kind != access.KindTable || o.System || o.Schema == "pg_temp" {
+				continue
+			}
+			if o.OID == 0 && (o.Read || st.Action.Confidence != access.Exact) || o.OID != 0 && !o.ColumnsKnown {
 				return true
 			}
 		}

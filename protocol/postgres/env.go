@@ -13,7 +13,7 @@ import (
 
 // An environment is what gives a session's texts their meaning: the catalog,
 // the search_path, the role, temporary relations, and the settings that the
-// upstream reports. readClient owns it but for reported, which has a lock.
+// upstream reports. readClient owns it but for what has a lock.
 type environment struct {
 	loader   *catalogLoader
 	database string
@@ -37,8 +37,9 @@ type environment struct {
 	// analysis: then nothing can be understood.
 	drifted atomic.Bool
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	reported map[string]string
+	own      map[string]bool // temporary relations: true if never more than a table of that name was made
 	version  uint64
 }
 
@@ -172,11 +173,32 @@ func (e *environment) followTemp(st *query.Statement) {
 	for _, name := range st.Temp {
 		if len(temp) < maxTemp {
 			temp[name] = nil
+			e.owns(name, !slices.Contains(st.TempViews, name))
 		}
 	}
 	// A dropped name stays: the drop may fail or be rolled back, and a name
 	// that is taken for temporary resolves to something unknown at worst.
 	e.temp, e.env, e.binding = temp, nil, nil
+}
+
+// owns notes a temporary relation. What was ever a view stays one: which of
+// several statements took effect is not known.
+func (e *environment) owns(name string, table bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.own == nil {
+		e.own = map[string]bool{}
+	}
+	was, seen := e.own[name]
+	e.own[name] = table && (was || !seen)
+}
+
+// ownTable reports whether a name of pg_temp can only be a table that the session
+// filled itself. No masked value was written to it: that is refused.
+func (e *environment) ownTable(name string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.own[name]
 }
 
 // maxTemp bounds the temporary relations that a session is known to have; what

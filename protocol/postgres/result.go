@@ -156,7 +156,7 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 	cols, known := make([]access.Column, len(fields)), make([]shown, len(fields))
 	lineage := lineageOf(st, len(fields))
 	snap := s.snapshot()
-	whole, traced := wholeLineage(&p.Request.Action)
+	whole, traced, own := s.env.wholeLineage(&p.Request.Action)
 	for i, f := range fields {
 		cols[i], known[i] = column(snap, f, lineage, i), shown{shownCopy(snap, f), f.Mod}
 		if lineage != nil {
@@ -164,8 +164,8 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 			known[i].copied = known[i].copied || f.Table == 0 && tracedCopy(snap, o)
 			cols[i].Traced = cols[i].Traced && !contradicts(f, o)
 		}
-		if !cols[i].Traced && f.Table == 0 && traced {
-			cols[i].Origins, cols[i].Traced = whole, true
+		if !cols[i].Traced && traced && (f.Table == 0 || own && unseen(snap, f)) {
+			cols[i].Origins, cols[i].Traced = append(cols[i].Origins, whole...), true
 		}
 	}
 	pl, err := s.planColumns(p, cols, known)
@@ -234,12 +234,17 @@ const values = access.UseOutput | access.UseFlow | access.UseRow | access.UseSto
 
 // wholeLineage is what any column of an action's result can show, for columns
 // that cannot be told apart: those of functions in FROM, of joins that merge, of
-// recursion. It is complete where everything that the action touches is known.
-func wholeLineage(a *access.Action) (origins []access.ColumnID, complete bool) {
+// recursion. It is complete where everything that the action touches is known; own
+// says that a temporary table of the session, which no catalog knows, is part of it.
+func (e *environment) wholeLineage(a *access.Action) (origins []access.ColumnID, complete, own bool) {
 	complete = a.Confidence == access.Exact
 	for i := range a.Objects {
 		o := &a.Objects[i]
 		if o.Kind != access.KindTable || o.System {
+			continue
+		}
+		if o.Schema == "pg_temp" && o.OID == 0 && e.ownTable(o.Name) {
+			own = true
 			continue
 		}
 		complete = complete && o.ColumnsKnown && o.Schema != "pg_temp"
@@ -250,7 +255,13 @@ func wholeLineage(a *access.Action) (origins []access.ColumnID, complete bool) {
 			origins = append(origins, access.ColumnID{Schema: o.Schema, Table: o.Name, Column: c.Name})
 		}
 	}
-	return origins, complete
+	return origins, complete, own
+}
+
+// unseen reports whether a field is a column of a relation that the catalog does
+// not know.
+func unseen(snap *catalog.Snapshot, f wire.Field) bool {
+	return snap != nil && f.Attribute > 0 && snap.Relation(f.Table) == nil
 }
 
 // column combines what the server says of a column with what the text says.

@@ -55,7 +55,7 @@ var analyzeCases = []struct{ sql, want string }{
 	{`select vari(1,2,3)`, `select partial | function public.vari `},
 	{`select nextval('orders_id_seq')`, `nextval exact | public.orders_id_seq w (); function pg_catalog.nextval `},
 	{`select setval('orders_id_seq', 5)`, `nextval exact | public.orders_id_seq w (); function pg_catalog.setval `},
-	{`select pg_advisory_lock(1)`, `lock partial | function pg_catalog.pg_advisory_lock `},
+	{`select pg_advisory_lock(1)`, `lock exact | function pg_catalog.pg_advisory_lock `},
 	{`select pg_read_file('/etc/passwd')`, `execute partial | function pg_catalog.pg_read_file ; file /etc/passwd r`},
 	{`select lo_import('/etc/passwd')`, `execute partial | function pg_catalog.lo_import ; file /etc/passwd r`},
 	{`select pg_terminate_backend(5)`, `execute partial | function pg_catalog.pg_terminate_backend `},

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	pgquery "github.com/pganalyze/pg_query_go/v6"
+	"slices"
 
 	"sluice/access"
 )
@@ -19,6 +20,7 @@ func (a *analysis) creates(n *pgquery.Node) bool {
 		a.readsQuery(v.CreateTableAsStmt.Query)
 	case *pgquery.Node_ViewStmt:
 		a.created(v.ViewStmt.View)
+		a.st.TempViews = slices.Clone(a.st.Temp)
 		a.readsQuery(v.ViewStmt.Query)
 	case *pgquery.Node_CreateSeqStmt:
 		a.created(v.CreateSeqStmt.Sequence)

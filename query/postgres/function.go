@@ -82,8 +82,7 @@ func (a *analysis) special(class funcClass, name, qualified string, f *pgquery.F
 			a.partial("pg_notify's channel is computed")
 		}
 	case fnLock:
-		a.effect(access.VerbLock)
-		a.partial(qualified + " takes a lock that other sessions see")
+		a.effect(access.VerbLock) // other sessions see the number, which is judged as any argument
 	case fnLeak:
 		a.partial(qualified + " shows what is not its own")
 		a.flow(lineage{broken: true})

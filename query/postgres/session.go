@@ -192,7 +192,7 @@ func (a *analysis) explain(s *pgquery.ExplainStmt) {
 	a.st.Execute = in.Execute
 	a.answers("QUERY PLAN")
 	if in.Execute != nil || explainAnalyzes(s.Options) {
-		a.st.DDL, a.st.Temp, a.st.Settings = in.DDL, in.Temp, in.Settings
+		a.st.DDL, a.st.Temp, a.st.TempViews, a.st.Settings = in.DDL, in.Temp, in.TempViews, in.Settings
 		return
 	}
 	a.verb = access.VerbExplain

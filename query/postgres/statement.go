@@ -53,6 +53,8 @@ type Statement struct {
 	// Temp are the temporary relations that it creates, TempDropped those (or the
 	// names that may be those) that it drops.
 	Temp, TempDropped []string
+	// TempViews are those of Temp that are views: what they show can change.
+	TempViews []string
 
 	// DDL is true if the catalog may differ afterwards.
 	DDL bool
