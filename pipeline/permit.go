@@ -43,6 +43,16 @@ func (p *Permit) Durable(ctx context.Context) error {
 	return nil
 }
 
+// Settled reports whether Durable would return at once. It is always true of
+// journals that cannot tell.
+func (p *Permit) Settled() bool {
+	if p.durable.Load() {
+		return true
+	}
+	n, ok := p.s.gate.Journal.(Notifier)
+	return !ok || n.Settled(p.mark)
+}
+
 // Result is the second point of evaluation: which columns of the result are
 // masked, one Mask a column, the zero Mask for a clear one.
 func (p *Permit) Result(cols []access.Column) (masks []access.Mask, err error) {

@@ -59,6 +59,18 @@ type Journal interface {
 	Wait(ctx context.Context, m access.Mark) error
 }
 
+// A Notifier is a Journal that can be asked without waiting.
+type Notifier interface {
+	Journal
+	// Queue is Append for whoever calls Kick soon.
+	Queue(events ...*access.Event) (access.Mark, error)
+	Kick()
+	// Settled reports whether Wait would return at once.
+	Settled(m access.Mark) bool
+	// Notify has f called whenever more is settled, until stop. f must not block.
+	Notify(f func()) (stop func())
+}
+
 // An Identity keeps watch over live sessions' credentials.
 type Identity interface {
 	// Version changes when any user, group or token did.

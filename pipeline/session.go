@@ -41,6 +41,13 @@ type Session struct {
 	// Tell shows a waiting client where its request stands. Required.
 	Tell func(access.Pending)
 
+	// Kicks promises that the protocol kicks the journal soon behind every Ask.
+	Kicks bool
+
+	// Blocks is called before Ask waits for people or for the disk; nil: nobody
+	// needs to know.
+	Blocks func()
+
 	gate       *Gate
 	can        Fulfills
 	subject    access.Subject
@@ -383,6 +390,7 @@ func (s *Session) approveAll(ctx context.Context, permits []*Permit) (*Denied, e
 
 // approve asks people about one action and waits for their answer.
 func (s *Session) approve(ctx context.Context, p *Permit) *Denied {
+	s.blocks()
 	ctx, cancel := s.holdLimit(ctx)
 	defer cancel()
 	a, err := s.gate.Approver.Approve(ctx, p.Request, p.Decision, s.Tell)
@@ -394,6 +402,12 @@ func (s *Session) approve(ctx context.Context, p *Permit) *Denied {
 	}
 	p.Approval = &a
 	return nil
+}
+
+func (s *Session) blocks() {
+	if s.Blocks != nil {
+		s.Blocks()
+	}
 }
 
 func (s *Session) holdLimit(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -499,6 +513,7 @@ func (s *Session) refuse(ctx context.Context, permits []*Permit, refused *Denied
 	}
 	mark, err := s.gate.Journal.Append(events...)
 	if err == nil {
+		s.blocks()
 		err = s.gate.Journal.Wait(context.WithoutCancel(ctx), mark)
 	}
 	if err != nil {
@@ -510,7 +525,7 @@ func (s *Session) refuse(ctx context.Context, permits []*Permit, refused *Denied
 
 func (s *Session) record(permits []*Permit) error {
 	if len(permits) == 1 {
-		mark, err := s.gate.Journal.Append(permits[0].decided())
+		mark, err := s.append(permits[0].decided())
 		permits[0].mark = mark
 		return err
 	}
@@ -518,11 +533,18 @@ func (s *Session) record(permits []*Permit) error {
 	for i, p := range permits {
 		events[i] = p.decided()
 	}
-	mark, err := s.gate.Journal.Append(events...)
+	mark, err := s.append(events...)
 	for _, p := range permits {
 		p.mark = mark
 	}
 	return err
+}
+
+func (s *Session) append(events ...*access.Event) (access.Mark, error) {
+	if n, ok := s.gate.Journal.(Notifier); ok && s.Kicks {
+		return n.Queue(events...)
+	}
+	return s.gate.Journal.Append(events...)
 }
 
 func (s *Session) unrecorded(err error) error {

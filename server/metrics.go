@@ -90,12 +90,22 @@ func (d measuredDecider) Decide(r access.Request) access.Decision {
 
 // A measuredJournal counts what is appended and times how long records take.
 type measuredJournal struct {
-	pipeline.Journal
+	pipeline.Notifier
 	m *metrics
 }
 
 func (j measuredJournal) Append(events ...*access.Event) (access.Mark, error) {
-	mark, err := j.Journal.Append(events...)
+	mark, err := j.Notifier.Append(events...)
+	if err == nil {
+		for _, e := range events {
+			j.m.count(e)
+		}
+	}
+	return mark, err
+}
+
+func (j measuredJournal) Queue(events ...*access.Event) (access.Mark, error) {
+	mark, err := j.Notifier.Queue(events...)
 	if err == nil {
 		for _, e := range events {
 			j.m.count(e)
@@ -106,7 +116,7 @@ func (j measuredJournal) Append(events ...*access.Event) (access.Mark, error) {
 
 func (j measuredJournal) Wait(ctx context.Context, mark access.Mark) error {
 	begin := time.Now()
-	err := j.Journal.Wait(ctx, mark)
+	err := j.Notifier.Wait(ctx, mark)
 	j.m.appending.Observe(time.Since(begin).Seconds())
 	return err
 }

@@ -23,7 +23,7 @@ const maxUnwritten = 20_000
 // A sessionLog keeps the store's list of sessions from what passes on its way
 // to the journal. It never makes a session wait.
 type sessionLog struct {
-	pipeline.Journal
+	pipeline.Notifier
 	store store.Sessions
 	node  string
 	log   *slog.Logger
@@ -34,13 +34,13 @@ type sessionLog struct {
 	wake    chan struct{} // capacity 1
 }
 
-func newSessionLog(j pipeline.Journal, s store.Sessions, node string, log *slog.Logger) *sessionLog {
-	return &sessionLog{Journal: j, store: s, node: node, log: log, pending: map[string]store.Session{}, wake: make(chan struct{}, 1)}
+func newSessionLog(j pipeline.Notifier, s store.Sessions, node string, log *slog.Logger) *sessionLog {
+	return &sessionLog{Notifier: j, store: s, node: node, log: log, pending: map[string]store.Session{}, wake: make(chan struct{}, 1)}
 }
 
 // Append notes sessions that open and close.
 func (l *sessionLog) Append(events ...*access.Event) (access.Mark, error) {
-	mark, err := l.Journal.Append(events...)
+	mark, err := l.Notifier.Append(events...)
 	for _, e := range events {
 		if e.Type == access.SessionOpened || e.Type == access.SessionClosed {
 			l.note(e)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,11 @@ type Journal struct {
 	writer sync.WaitGroup
 
 	durable atomic.Uint64 // last sequence number on disk
+	failed  atomic.Bool   // err is set, or the journal closes
+	queued  atomic.Bool   // somebody is going to Kick
+
+	hooks   atomic.Pointer[[]*func()] // called when something became durable
+	hooking sync.Mutex                // held to change them
 
 	// mu guards what follows; it is held for copies, never for a write.
 	mu      sync.Mutex
@@ -65,6 +71,7 @@ type Journal struct {
 	next    uint64    // sequence number of the next record
 	pending *batch
 	flight  *batch // being written; nil: none
+	spare   []byte // for the batch behind the pending one
 	urgent  bool   // somebody waits for pending
 	armed   bool   // the timer for unawaited records runs
 	lazy    *time.Timer
@@ -72,16 +79,14 @@ type Journal struct {
 	err     error // what poisoned the journal
 	chain   audit.Hash
 
-	tail  tail // the writer's alone
-	crowd int  // the writer's: how many are expected to wait for the next write
+	tail tail // belongs to whoever writes the batch in flight
 }
 
 // A batch is what one write makes durable.
 type batch struct {
-	data  []byte
-	last  uint64        // sequence number of its last record
-	eager int           // appends that somebody waits for
-	done  chan struct{} // closed when it is durable, or the journal failed
+	data []byte
+	last uint64        // sequence number of its last record
+	done chan struct{} // closed when it is durable, or the journal failed
 }
 
 // Open opens or creates the journal in opts.Dir.
@@ -147,7 +152,40 @@ func (j *Journal) Append(events ...*access.Event) (access.Mark, error) {
 	if err := b.encode(&j.enc, events, j.opts.SegmentSize); err != nil {
 		return 0, err
 	}
-	return j.append(b.data, eager(events))
+	return j.append(b.data, eager(events), true)
+}
+
+// Queue is Append for whoever calls Kick soon: events that come in between go
+// with the same write.
+func (j *Journal) Queue(events ...*access.Event) (access.Mark, error) {
+	b := scratch.Get().(*buffer)
+	defer scratch.Put(b)
+	if err := b.encode(&j.enc, events, j.opts.SegmentSize); err != nil {
+		return 0, err
+	}
+	return j.append(b.data, eager(events), false)
+}
+
+// Kick writes what was queued, in the caller's own time: it blocks until that is
+// durable. If a write is under way already it returns at once, and the writer
+// goes on with what was queued.
+func (j *Journal) Kick() {
+	if !j.queued.Load() {
+		return
+	}
+	j.mu.Lock()
+	if !j.queued.Swap(false) || j.err != nil || j.closing || len(j.pending.data) == 0 {
+		j.mu.Unlock()
+		return
+	}
+	if j.flight != nil || j.urgent {
+		j.hurry()
+		j.mu.Unlock()
+		return
+	}
+	b := j.launch()
+	j.mu.Unlock()
+	j.finish(b, j.write(b))
 }
 
 // eager reports whether somebody is about to wait for one of the events.
@@ -162,7 +200,7 @@ func eager(events []*access.Event) bool {
 	return false
 }
 
-func (j *Journal) append(frames []byte, eager bool) (access.Mark, error) {
+func (j *Journal) append(frames []byte, eager, now bool) (access.Mark, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for len(j.pending.data) > maxPending && j.err == nil && !j.closing {
@@ -183,10 +221,10 @@ func (j *Journal) append(frames []byte, eager bool) (access.Mark, error) {
 		j.next++
 		at += audit.Size(f)
 	}
-	if eager {
-		j.pending.eager++
+	if eager && !now {
+		j.queued.Store(true)
 	}
-	j.schedule(eager || len(j.pending.data) > urgentPending)
+	j.schedule(eager && now || len(j.pending.data) > urgentPending)
 	return access.Mark(j.pending.last), nil
 }
 
@@ -213,8 +251,7 @@ func (j *Journal) schedule(now bool) {
 // hurry starts a write of what is pending. mu is held.
 func (j *Journal) hurry() {
 	j.urgent = true
-	if j.asleep {
-		j.asleep = false
+	if j.asleep && j.flight == nil {
 		j.work.Signal()
 	}
 }
@@ -277,6 +314,40 @@ func (j *Journal) ticket(seq uint64, urgent bool) (<-chan struct{}, error) {
 // Durable returns the sequence number of the last record that is on disk.
 func (j *Journal) Durable() uint64 { return j.durable.Load() }
 
+// Settled reports whether Wait would return at once.
+func (j *Journal) Settled(m access.Mark) bool {
+	return uint64(m) <= j.durable.Load() || j.failed.Load()
+}
+
+// Notify has f called whenever more is durable, and when the journal fails or
+// closes, until stop. It is called on the writer's time and must not block.
+func (j *Journal) Notify(f func()) (stop func()) {
+	j.hooking.Lock()
+	defer j.hooking.Unlock()
+	hook := &f
+	j.setHooks(append(slices.Clone(j.listeners()), hook))
+	return func() {
+		j.hooking.Lock()
+		defer j.hooking.Unlock()
+		j.setHooks(slices.DeleteFunc(slices.Clone(j.listeners()), func(h *func()) bool { return h == hook }))
+	}
+}
+
+func (j *Journal) listeners() []*func() {
+	if p := j.hooks.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (j *Journal) setHooks(list []*func()) { j.hooks.Store(&list) }
+
+func (j *Journal) notify() {
+	for _, f := range j.listeners() {
+		(*f)()
+	}
+}
+
 // Err returns what poisoned the journal; nil: it is well.
 func (j *Journal) Err() error {
 	j.mu.Lock()
@@ -320,6 +391,8 @@ func (j *Journal) Close() error {
 	j.hurry()
 	j.mu.Unlock()
 	j.writer.Wait()
+	j.failed.Store(true)
+	j.notify()
 	j.lazy.Stop()
 	j.filler.stop()
 	err := errors.Join(j.Err(), j.seal.stop())

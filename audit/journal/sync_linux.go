@@ -2,8 +2,6 @@ package journal
 
 import (
 	"os"
-	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,22 +29,4 @@ func aligned(n int) ([]byte, func(), error) {
 		return nil, nil, err
 	}
 	return b, func() { unix.Munmap(b) }, nil
-}
-
-// finePauses gives the calling goroutine a thread of its own whose pauses are
-// not rounded up by the kernel (by default to 50 us more). The function that it
-// returns undoes that.
-func finePauses() func() {
-	runtime.LockOSThread()
-	unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0) // nanoseconds; if it fails, pauses are longer
-	return func() {
-		unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // 0: the default
-		runtime.UnlockOSThread()
-	}
-}
-
-// pause sleeps for less time than the runtime's timers can.
-func pause(d time.Duration) {
-	t := unix.NsecToTimespec(int64(d))
-	unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &t, nil) // interrupted early is early enough
 }

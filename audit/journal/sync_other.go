@@ -4,7 +4,6 @@ package journal
 
 import (
 	"os"
-	"time"
 )
 
 // openSync opens a segment so that every write is durable when it returns.
@@ -32,7 +31,3 @@ func openFill(path string) (*os.File, error) {
 }
 
 func aligned(n int) ([]byte, func(), error) { return make([]byte, n), func() {}, nil }
-
-func finePauses() func() { return func() {} }
-
-func pause(d time.Duration) { time.Sleep(d) }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"sluice/access"
 	"sluice/audit"
@@ -24,75 +23,60 @@ type tail struct {
 	leaves []audit.Hash // of the batch in hand
 }
 
-// run is the writer: batch after batch until the journal closes or fails.
+// run is the writer: batch after batch until the journal closes or fails. A
+// Kick may write a batch in its place; the tail belongs to whoever has a batch
+// in flight.
 func (j *Journal) run() {
 	defer j.writer.Done()
-	defer finePauses()()
-	var spare []byte
 	for {
-		b := j.take(spare)
+		b := j.take()
 		if b == nil {
 			break
 		}
-		err := j.write(b)
-		j.finish(b, err)
-		if err != nil {
+		if j.finish(b, j.write(b)) != nil {
 			break
 		}
-		spare = b.data
 	}
 	if j.tail.file != nil {
 		j.tail.file.Close()
 	}
 }
 
-// take waits for work and makes it the batch in flight; nil: the journal closes.
-func (j *Journal) take(spare []byte) *batch {
+// take waits for work and makes it the batch in flight; nil: the journal closes
+// or has failed.
+func (j *Journal) take() *batch {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for !j.urgent || len(j.pending.data) == 0 && !j.closing {
-		j.urgent = false
+	for j.flight != nil || j.err == nil && (!j.urgent || len(j.pending.data) == 0 && !j.closing) {
+		if len(j.pending.data) == 0 {
+			j.urgent = j.closing
+		}
 		j.asleep = true
 		j.work.Wait()
 		j.asleep = false
 	}
-	j.gather()
+	if j.err != nil {
+		return nil
+	}
 	if len(j.pending.data) == 0 {
 		close(j.pending.done) // for those who wait for what will not come
 		return nil
 	}
-	if cap(spare) > 4*urgentPending {
-		spare = nil // a burst's buffer is not kept
-	}
+	return j.launch()
+}
+
+// launch makes what is pending the batch in flight. mu is held.
+func (j *Journal) launch() *batch {
 	b := j.pending
 	j.flight, j.urgent = b, j.closing
-	j.pending = &batch{data: spare[:0], done: make(chan struct{})}
+	j.queued.Store(false)
+	j.pending = &batch{data: j.spare[:0], done: make(chan struct{})}
+	j.spare = nil
 	return b
 }
 
-// A write costs the same CPU time for one record as for a hundred: some 80 us,
-// several times what the statement behind a record costs. So where many wait at
-// once, the writer gives those who are about to come a little time: it pauses
-// up to gatherPauses times while fewer wait than did lately. A single session
-// never waits for that.
-const (
-	gatherPause  = 25 * time.Microsecond
-	gatherPauses = 5
-)
-
-// gather waits for the others. mu is held, but not while it pauses.
-func (j *Journal) gather() {
-	for i := 0; i < gatherPauses && j.pending.eager < j.crowd && !j.closing; i++ {
-		j.mu.Unlock()
-		pause(gatherPause)
-		j.mu.Lock()
-	}
-	// The crowd is the most that waited lately; it is forgotten slowly.
-	j.crowd = max(j.pending.eager, j.crowd-1)
-}
-
 // finish publishes the batch, or the failure to everybody.
-func (j *Journal) finish(b *batch, err error) {
+func (j *Journal) finish(b *batch, err error) error {
 	if err == nil {
 		j.seal.add(j.tail.leaves, j.tail.chain)
 	}
@@ -100,13 +84,22 @@ func (j *Journal) finish(b *batch, err error) {
 	j.flight = nil
 	if err != nil {
 		j.err = err
+		j.failed.Store(true)
 		close(j.pending.done)
 	} else {
 		j.chain = j.tail.chain
 		j.durable.Store(b.last)
 	}
+	if cap(b.data) <= 4*urgentPending { // a burst's buffer is not kept
+		j.spare = b.data
+	}
+	if j.asleep && (j.urgent || err != nil) {
+		j.work.Signal()
+	}
 	j.mu.Unlock()
 	close(b.done)
+	j.notify()
+	return err
 }
 
 // write seals a batch and makes it durable, going on to new segments as they fill.

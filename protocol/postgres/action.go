@@ -195,7 +195,7 @@ func (d *describer) action(st *query.Statement) (access.Action, error) {
 
 // executed describes EXECUTE by what was prepared under that name.
 func (d *describer) executed(st *query.Statement, a access.Action) (access.Action, *query.Statement, error) {
-	def, err := d.s.names.statement(st.Execute.Name, d.owner.segment, d.changes, d.s.flush)
+	def, err := d.s.names.statement(st.Execute.Name, d.owner.segment, d.changes, d.s.flushWait)
 	if err != nil {
 		return a, nil, err
 	}
@@ -279,7 +279,7 @@ func unknownCode(a access.Action, why string) access.Action {
 
 // fetched describes FETCH by the cursor's query.
 func (d *describer) fetched(st *query.Statement, a access.Action) (access.Action, *query.Statement, *portal, error) {
-	po, err := d.s.names.portal(st.Cursor.Name, d.owner.segment, d.changes, d.s.flush)
+	po, err := d.s.names.portal(st.Cursor.Name, d.owner.segment, d.changes, d.s.flushWait)
 	if err != nil {
 		return a, nil, nil, err
 	}

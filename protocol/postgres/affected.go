@@ -131,6 +131,7 @@ func (s *session) await(ch <-chan verdict) (verdict, error) {
 	if err := s.flush(); err != nil {
 		return verdict{}, err
 	}
+	s.blocks()
 	select {
 	case v := <-ch:
 		return v, nil

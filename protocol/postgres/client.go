@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/access"
+	"sluice/internal/eventloop"
 	"sluice/pipeline"
 	"sluice/protocol/postgres/wire"
 	query "sluice/query/postgres"
@@ -15,18 +16,29 @@ import (
 
 // readClient reads messages, decides and forwards. What was collected is
 // written when the next message is not complete yet: one write for what was
-// read together, and never a wait for a Sync.
+// read together, and never a wait for a Sync. Everything that it is in the
+// middle of is kept in the session, so that it may end with [errHeld] or
+// [eventloop.ErrAgain] and be called again.
 func (s *session) readClient() error {
 	for {
+		if len(s.out) >= flushAt {
+			if err := s.forward(); err != nil {
+				return err
+			}
+		}
+		if s.streaming > 0 {
+			if err := s.stream(); err != nil {
+				return err
+			}
+			continue
+		}
 		typ, size, ok, err := s.in.Header()
 		if err != nil {
 			return s.protocolError(err)
 		}
 		if !ok || !s.in.Whole(size) {
 			if ok && typ == 'd' && size > s.in.Cap() {
-				if err := s.streamCopy(size); err != nil {
-					return err
-				}
+				s.streaming = size
 				continue
 			}
 			if err := s.fill(); err != nil {
@@ -37,20 +49,18 @@ func (s *session) readClient() error {
 		if err := s.message(typ, s.in.Take(size)); err != nil {
 			return err
 		}
-		if len(s.out) >= flushAt {
-			if err := s.flush(); err != nil {
-				return err
-			}
-		}
 	}
 }
 
 func (s *session) fill() error {
-	if err := s.flush(); err != nil {
+	if err := s.forward(); err != nil {
 		return err
 	}
 	s.in.Shrink(clientBuffer)
 	err := s.read()
+	if err == eventloop.ErrAgain {
+		return err
+	}
 	s.active.Store(s.srv.Now().UnixNano())
 	if err == io.EOF && s.in.Buffered() > 0 {
 		return io.ErrUnexpectedEOF
@@ -78,19 +88,17 @@ func (s *session) read() error {
 	}
 }
 
-// flush writes what was collected, once the records of what is in it are
+// forward writes what was collected, once the records of what is in it are
 // durable. Records of pure reads are waited for before their answer instead.
-func (s *session) flush() error {
+func (s *session) forward() error {
 	if len(s.out) == 0 {
 		return nil
 	}
 	if err := s.recordParse(); err != nil {
 		return err
 	}
-	for _, p := range s.unsent {
-		if err := p.Durable(s.ctx); err != nil {
-			return journalFatal(err)
-		}
+	if err := s.settle(s.unsent...); err != nil {
+		return err
 	}
 	s.unsent = s.unsent[:0]
 	_, err := s.up.Conn.Write(s.out)
@@ -101,23 +109,37 @@ func (s *session) flush() error {
 	return err
 }
 
-// streamCopy forwards a CopyData message that is larger than the buffer.
-func (s *session) streamCopy(size int) error {
-	for size > 0 {
-		n := min(size, s.in.Buffered())
-		s.out = append(s.out, s.in.Take(n)...)
-		size -= n
-		if size == 0 {
-			return nil
-		}
-		if err := s.flush(); err != nil {
+// flush is forward for those who cannot be called again: it waits.
+func (s *session) flush() error {
+	for {
+		err := s.forward()
+		if err != errHeld {
 			return err
 		}
-		if err := s.read(); err != nil {
-			return err
+		s.blocks()
+		for _, p := range s.unsent {
+			if err := p.Durable(s.ctx); err != nil {
+				return journalFatal(err)
+			}
 		}
 	}
-	return nil
+}
+
+// flushWait is flush for those who then wait for an answer.
+func (s *session) flushWait() error {
+	s.blocks()
+	return s.flush()
+}
+
+// stream forwards what has come of a CopyData message that is larger than the
+// buffer.
+func (s *session) stream() error {
+	n := min(s.streaming, s.in.Buffered())
+	s.out = append(s.out, s.in.Take(n)...)
+	if s.streaming -= n; s.streaming == 0 {
+		return nil
+	}
+	return s.fill()
 }
 
 func (s *session) protocolError(err error) error {
@@ -179,11 +201,13 @@ func (s *session) push(e *entry) error {
 		if err := s.flush(); err != nil {
 			return err
 		}
+		s.blocks()
 	}
 	for s.pushed = s.queue.push(e); s.pushed == pushSealed; s.pushed = s.queue.push(e) {
 		if err := s.flush(); err != nil {
 			return err
 		}
+		s.blocks()
 		s.queue.open()
 	}
 	switch s.pushed {

@@ -199,7 +199,7 @@ func (s *session) bind(msg []byte) error {
 	if err != nil {
 		return s.protocolError(err)
 	}
-	def, err := s.names.statement(string(m.Statement), s.segment, nil, s.flush)
+	def, err := s.names.statement(string(m.Statement), s.segment, nil, s.flushWait)
 	if err != nil {
 		return err
 	}
@@ -281,7 +281,7 @@ func (s *session) execute(msg []byte) error {
 	if err != nil {
 		return s.protocolError(err)
 	}
-	po, err := s.names.portal(string(m.Portal), s.segment, nil, s.flush)
+	po, err := s.names.portal(string(m.Portal), s.segment, nil, s.flushWait)
 	if err != nil {
 		return err
 	}
@@ -373,6 +373,7 @@ func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
 	if err := s.flush(); err != nil {
 		return err
 	}
+	s.blocks()
 	select {
 	case <-begun:
 		return nil

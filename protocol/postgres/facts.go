@@ -98,6 +98,7 @@ func (s *session) answerFact(a *access.Action, q *question, guarded bool) error 
 	if err != nil {
 		return err
 	}
+	s.blocks()
 	select {
 	case <-q.found.done:
 	case <-s.ctx.Done():

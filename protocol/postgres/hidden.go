@@ -48,6 +48,7 @@ func (s *session) settleEnv() error {
 	if err != nil {
 		return err
 	}
+	s.blocks()
 	if err := p.Durable(s.ctx); err != nil {
 		return journalFatal(err)
 	}
@@ -70,6 +71,7 @@ func (s *session) settleQueue() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
+	s.blocks()
 	s.queue.drain()
 	return nil
 }
@@ -104,6 +106,7 @@ func (s *session) ownQuery(sql string) (*finding, error) {
 	if err := s.flush(); err != nil {
 		return nil, err
 	}
+	s.blocks()
 	select {
 	case <-f.done:
 		return f, nil
@@ -181,6 +184,7 @@ func (s *session) freshCatalog() bool {
 		return false
 	}
 	s.refreshed = now
+	s.blocks()
 	_, err := s.env.loader.Fresh(s.ctx)
 	return err == nil
 }

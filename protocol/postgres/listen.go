@@ -175,6 +175,9 @@ type prefixedConn struct {
 	prefix []byte
 }
 
+// NetConn returns the connection below.
+func (c *prefixedConn) NetConn() net.Conn { return c.Conn }
+
 // Read reads the prefix, then the connection.
 func (c *prefixedConn) Read(b []byte) (int, error) {
 	if len(c.prefix) == 0 {

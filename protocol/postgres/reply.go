@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"sluice/access"
+	"sluice/internal/eventloop"
 	"sluice/protocol/postgres/wire"
 )
 
@@ -50,27 +51,31 @@ func (r *replies) finish() {
 }
 
 // readUpstream walks the upstream's messages by their headers. What needs no
-// change is written as it came, one write a chunk.
+// change is written as it came, one write a chunk. Like readClient it may end
+// in between and be called again.
 func (s *session) readUpstream() error {
 	r := &s.replies
-	r.rd = wire.NewReader(s.up.Conn, upstreamBuffer, s.up.Buffered)
-	for {
+	for chunks := 0; ; chunks++ {
 		whole, err := s.walk()
+		if werr := s.emit(whole); err == nil || err == errHeld && werr != nil {
+			err = werr
+		}
 		if err != nil {
-			s.emit(whole)
 			return err
 		}
-		if err := s.emit(whole); err != nil {
-			return err
+		if chunks == maxChunks && s.turns.Load() != nil {
+			return errMore
 		}
 		r.rd.Shrink(upstreamBuffer)
-		if err := r.rd.Fill(); err != nil {
-			if err == io.EOF {
-				return io.EOF
-			}
+		err = r.rd.Fill()
+		r.mark = r.rd.Pos() // filling moves what is buffered
+		switch err {
+		case nil:
+		case io.EOF, eventloop.ErrAgain:
+			return err
+		default:
 			return fmt.Errorf("upstream: %w", err)
 		}
-		r.mark = r.rd.Pos()
 		s.active.Store(s.srv.Now().UnixNano())
 	}
 }
@@ -101,6 +106,9 @@ func (s *session) walk() (whole bool, err error) {
 			}
 			continue
 		}
+		if err := s.answerable(typ); err != nil {
+			return true, err
+		}
 		msg := r.rd.Take(size)
 		if err := s.reply(typ, msg); err != nil {
 			if r.mark < r.rd.Pos() {
@@ -113,11 +121,10 @@ func (s *session) walk() (whole bool, err error) {
 
 // passLong begins to pass a row that does not fit the buffer.
 func (s *session) passLong(typ byte, size int) error {
-	e := s.replies.head(s.queue)
-	if err := s.answerable(e); err != nil {
+	if err := s.answerable(typ); err != nil {
 		return err
 	}
-	e.current().count(1, size)
+	s.replies.head(s.queue).current().count(1, size)
 	s.replies.skip = size
 	return nil
 }
@@ -186,9 +193,6 @@ func (s *session) reply(typ byte, msg []byte) error {
 	if !answers(e.kind, typ) {
 		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q out of turn", typ)}
 	}
-	if err := s.answerable(e); err != nil {
-		return err
-	}
 	if e.deny != nil && typ != 'E' && typ != 'Z' {
 		return &fatal{code: "XX000", message: fmt.Sprintf("sluice: the upstream answered %q to a message made to fail", typ)}
 	}
@@ -219,22 +223,25 @@ func (s *session) reply(typ byte, msg []byte) error {
 	return nil
 }
 
-// answerable waits until the records behind an entry are durable: before the
-// first byte of an answer leaves. Anything but a pure read was waited for
+// answerable waits until the records behind the answer that comes next are
+// durable: before its first byte leaves. Anything but a pure read was waited for
 // before it was forwarded.
-func (s *session) answerable(e *entry) error {
+func (s *session) answerable(typ byte) error {
+	switch typ {
+	case 'N', 'A', 'S':
+		return nil // answers nothing
+	}
+	e := s.replies.head(s.queue)
 	if e == nil || e.durable {
 		return nil
 	}
 	if c := e.cover.Load(); c != nil {
-		if err := c.Durable(s.ctx); err != nil {
-			return journalFatal(err)
+		if err := s.settle(c); err != nil {
+			return err
 		}
 	}
-	for _, p := range e.permits {
-		if err := p.Durable(s.ctx); err != nil {
-			return journalFatal(err)
-		}
+	if err := s.settle(e.permits...); err != nil {
+		return err
 	}
 	e.durable = true
 	return nil

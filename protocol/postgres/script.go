@@ -138,5 +138,6 @@ func (s *session) scriptFailed(e *entry) {
 	if e.copying {
 		e.copying = false
 		s.conn.SetReadDeadline(past)
+		s.wake()
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/access"
+	"sluice/internal/eventloop"
 	"sluice/mask"
 	"sluice/pipeline"
 	"sluice/protocol"
@@ -36,6 +38,9 @@ type Server struct {
 	// Seen is told what databases look like: after every look at one's catalog,
 	// also if nothing changed, one call at a time for each. nil: nobody is told.
 	Seen func(Seen)
+	// Loops is how many event loops sessions share; 0: one for two cores;
+	// negative: none, each session has two goroutines.
+	Loops int
 
 	// RequireTLS refuses clients that go on in clear.
 	RequireTLS bool
@@ -43,6 +48,9 @@ type Server struct {
 	once     sync.Once
 	cancels  *cancelRegistry
 	catalogs *catalogs
+	loops    []*loop
+	deaf     []func() // end the journal's notices to each loop
+	opened   atomic.Uint64
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -119,6 +127,7 @@ func (srv *Server) buildCatalog(rows catalog.Rows) (*catalog.Snapshot, error) {
 func (srv *Server) Close() {
 	srv.setup()
 	srv.catalogs.close()
+	srv.stopLoops()
 }
 
 // Serve accepts clients on ln until ctx ends or ln fails. Open sessions end
@@ -150,6 +159,7 @@ func (srv *Server) handle(ctx context.Context, conn net.Conn, proven func()) {
 }
 
 func (srv *Server) converse(ctx context.Context, conn net.Conn, proven func()) error {
+	conn = eventloop.Wrap(conn)
 	g := &greeter{Directory: srv.Directory, TLS: srv.TLS, RequireTLS: srv.RequireTLS}
 	st, err := g.handshake(ctx, conn)
 	if err != nil {

@@ -23,10 +23,11 @@ const (
 	readAhead      = 1 << 20  // bytes read from a client while an approval is pending
 )
 
-// A session relays between one client and one upstream. Two goroutines run it:
+// A session relays between one client and one upstream, in two directions:
 // readClient decides and forwards (client.go), readUpstream answers (reply.go).
-// They share the queue, the names and the atomics; everything else belongs to
-// the one that its comment names.
+// Each runs when its connection can be read, in an event loop or in a goroutine
+// of its own (turns.go). They share the queue, the names and the atomics;
+// everything else belongs to the one that its comment names.
 type session struct {
 	srv    *Server
 	gate   *pipeline.Session // readClient's
@@ -53,9 +54,10 @@ type session struct {
 	env     *environment
 	rec     Recording
 
-	replication bool          // set at start: texts may be replication commands
-	status      atomic.Uint32 // of the last ReadyForQuery: I, T or E
-	active      atomic.Int64  // unix nanoseconds of the last message either way
+	turns       atomic.Pointer[turns] // nil: each direction has a goroutine of its own
+	replication bool                  // set at start: texts may be replication commands
+	status      atomic.Uint32         // of the last ReadyForQuery: I, T or E
+	active      atomic.Int64          // unix nanoseconds of the last message either way
 	waiting     waiter
 	watch       *watch // readClient's: reading ahead while an action waits
 	marker      string // a name that no client can know
@@ -75,6 +77,7 @@ type session struct {
 	syntax       *query.SyntaxError // of the text being judged
 	script       *script            // a Query whose COPY data the client is sending
 	copying      <-chan verdict     // of a limited COPY whose data the client is sending
+	streaming    int                // bytes of a long CopyData message that are still to come
 	redacted     map[*access.Origin]string
 
 	// readUpstream's.
@@ -95,13 +98,15 @@ func (s *session) serve() error {
 		s.end(&fatal{code: "57P01", message: "sluice: terminating connection: the gateway is shutting down"})
 	})
 	defer stop()
-	errs := make(chan error, 1)
-	go func() {
-		err := guard(s.readUpstream)
-		s.end(err)
-		errs <- err
-	}()
-	err := guard(s.readClient)
+	s.replies.rd = wire.NewReader(s.up.Conn, upstreamBuffer, s.up.Buffered)
+	err := s.run()
+	s.end(err)
+	s.finish(s.cause)
+	return s.cause
+}
+
+// clientEnded handles the end of readClient.
+func (s *session) clientEnded(err error) {
 	if err == io.EOF {
 		// The client left; what it sent still runs, as it would without a
 		// gateway, and the audit learns how it ended.
@@ -109,10 +114,6 @@ func (s *session) serve() error {
 	} else {
 		s.end(err)
 	}
-	<-errs
-	s.end(err)
-	s.finish(s.cause)
-	return s.cause
 }
 
 func closeWrite(c net.Conn) {
@@ -150,6 +151,7 @@ func (s *session) close(err error) {
 	s.up.Conn.Close()
 	s.names.stop()
 	s.queue.stop()
+	s.wake()
 }
 
 var past = time.Unix(1, 0)

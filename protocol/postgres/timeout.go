@@ -56,6 +56,7 @@ func (s *session) runTimed(e *entry, p *pipeline.Permit, ch <-chan verdict) erro
 	if err := s.flush(); err != nil {
 		return err
 	}
+	s.blocks()
 	for {
 		select {
 		case _, open := <-ch:

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"sluice/internal/eventloop"
 	"sluice/protocol"
 )
 
@@ -169,6 +170,7 @@ func (d *dialing) dial(ctx context.Context, network, address string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
+	c = eventloop.Wrap(c)
 	if d.try && d.cfg.TLSConfig != nil {
 		return &firstByteConn{Conn: c, refused: &d.refused}, nil
 	}
@@ -272,6 +274,9 @@ type firstByteConn struct {
 	refused *atomic.Bool
 	seen    bool
 }
+
+// NetConn returns the connection below.
+func (c *firstByteConn) NetConn() net.Conn { return c.Conn }
 
 // Read reads from the connection.
 func (c *firstByteConn) Read(p []byte) (int, error) {

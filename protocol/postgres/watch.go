@@ -29,6 +29,7 @@ func (s *session) startWatching() {
 	w := &watch{done: make(chan struct{})}
 	s.watch = w
 	s.waiting.set(true)
+	s.readPatiently(true)
 	go func() {
 		defer close(w.done)
 		buf := make([]byte, clientBuffer)
@@ -65,6 +66,7 @@ func (s *session) stopWatching() error {
 	s.conn.SetReadDeadline(past)
 	<-w.done
 	s.conn.SetReadDeadline(time.Time{})
+	s.readPatiently(false)
 	s.in.Append(w.ahead)
 	return w.err
 }

@@ -101,6 +101,7 @@ func (a *Analyzer) parseShape(ctx context.Context, subject, text string, s shape
 	p := &parsed{text: text, shape: s, why: s.over}
 	if p.why == "" && len(s.spans) > 0 {
 		var err error
+		slow(ctx)
 		p.tree, err = a.parser.Parse(ctx, subject, text)
 		var syntax *SyntaxError
 		switch {
@@ -114,6 +115,20 @@ func (a *Analyzer) parseShape(ctx context.Context, subject, text string, s shape
 	}
 	a.parses.put(text, EnvKey{}, p, len(p.tree)+len(s.key))
 	return p, nil
+}
+
+type slowKey struct{}
+
+// WithSlow returns a context under which f is called before [Analyzer.Analyze]
+// asks the parser: whoever must not be kept can make room for others.
+func WithSlow(ctx context.Context, f func()) context.Context {
+	return context.WithValue(ctx, slowKey{}, f)
+}
+
+func slow(ctx context.Context) {
+	if f, ok := ctx.Value(slowKey{}).(func()); ok {
+		f()
+	}
 }
 
 // batch resolves a parsed text.

@@ -33,6 +33,7 @@ func (a *Analyzer) Canonical(ctx context.Context, subject string, s *Statement) 
 }
 
 func (a *Analyzer) canonical(ctx context.Context, subject, text string) (string, error) {
+	slow(ctx)
 	raw, err := a.parser.Parse(ctx, subject, text)
 	if err != nil {
 		return "", err
