@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,21 +32,9 @@ type ServeOptions struct {
 	Version   string
 }
 
-// spareProcessors lets two more threads run Go code than there are cores, unless
-// GOMAXPROCS says otherwise. One thread is nearly always inside the journal's
-// write, and keeps its place in the scheduler for as long as that takes. With
-// spare places the sessions go on meanwhile: a fifth to a third more statements
-// a second on two cores, at a fifth less CPU time each.
-func spareProcessors() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
-	}
-}
-
 // Serve runs a gateway as a process: it reads the configuration, prints what
 // came of it, and serves until ctx ends. SIGHUP reads the configuration again.
 func Serve(ctx context.Context, o ServeOptions) error {
-	spareProcessors()
 	log, err := logger(o)
 	if err != nil {
 		return err

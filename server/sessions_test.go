@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"sluice/access"
+	"sluice/pipeline"
 	"sluice/store"
 	"sluice/store/sqlite"
 )
 
 // A memory journal keeps events, or fails.
 type memory struct {
-	mu     sync.Mutex
-	events []*access.Event
-	err    error
+	pipeline.Notifier // never asked
+	mu                sync.Mutex
+	events            []*access.Event
+	err               error
 }
 
 func (m *memory) Append(events ...*access.Event) (access.Mark, error) {

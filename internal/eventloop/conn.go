@@ -41,13 +41,14 @@ type Conn struct {
 	attached atomic.Bool
 	loop     *Loop
 	step     func() Verdict
-	drained  bool // the step's: the last read took all there was
+	drained  bool // the step's: the last read took all there was, and no event came since
 
 	// life is held for reading around system calls, so that a descriptor is not
 	// closed, and its number given away, under one.
 	life   sync.RWMutex
 	fd     int
 	closed bool
+	shut   atomic.Bool // closed, for those who do not hold life
 
 	readBy, writeBy atomic.Int64 // deadlines, unix nanoseconds; 0: none
 

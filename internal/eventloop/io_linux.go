@@ -76,7 +76,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	patient := c.Patient.Load()
-	if !patient && c.drained && c.readBy.Load() == 0 {
+	if !patient && c.drained && !c.shut.Load() && c.readBy.Load() == 0 {
 		return 0, ErrAgain
 	}
 	for {
@@ -142,6 +142,7 @@ func (c *Conn) Close() error {
 		return net.ErrClosed
 	}
 	c.closed = true
+	c.shut.Store(true)
 	defer c.leave()
 	signal(c.in)
 	signal(c.out)

@@ -350,7 +350,9 @@ func (c *Conn) turn(event bool) {
 	c.state = running
 	c.mu.Unlock()
 	for {
-		c.drained = false
+		if event {
+			c.drained = false // there is more
+		}
 		resumes := c.loop.resumes.Load()
 		v := c.step()
 		c.mu.Lock()
@@ -365,7 +367,7 @@ func (c *Conn) turn(event bool) {
 			c.mu.Unlock()
 			return
 		}
-		c.again = false
+		c.again, event = false, true
 		c.mu.Unlock()
 	}
 }

@@ -109,6 +109,7 @@ func (s *session) stopEarly(e *entry, cur *result) {
 		return
 	}
 	cur.stopped, s.replies.sealed = true, true
+	s.blocks()
 	if err := s.up.cancel(s.ctx); err != nil {
 		s.srv.Log.Warn("cancel", "session", s.info.ID, "error", err)
 	}

@@ -62,6 +62,8 @@ type relayWorld struct {
 	events  []relayEvent
 	mark    access.Mark
 	durable func(access.Mark) error
+	settled map[access.Mark]bool
+	hooks   []func()
 }
 
 type relayEvent struct {
@@ -188,6 +190,46 @@ func (w *relayWorld) Wait(_ context.Context, m access.Mark) error {
 		return durable(m)
 	}
 	return nil
+}
+
+// Queue, Kick, Settled and Notify make the world a pipeline.Notifier, so that
+// sessions run by turns.
+func (w *relayWorld) Queue(es ...*access.Event) (access.Mark, error) { return w.Append(es...) }
+
+func (w *relayWorld) Kick() {}
+
+// Settled begins to wait for a mark that durable decides about.
+func (w *relayWorld) Settled(m access.Mark) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.durable == nil {
+		return true
+	}
+	if w.settled == nil {
+		w.settled = map[access.Mark]bool{}
+	}
+	done, begun := w.settled[m]
+	if !begun {
+		w.settled[m] = false
+		go func() {
+			w.Wait(context.Background(), m)
+			w.mu.Lock()
+			w.settled[m] = true
+			hooks := w.hooks
+			w.mu.Unlock()
+			for _, f := range hooks {
+				f()
+			}
+		}()
+	}
+	return done
+}
+
+func (w *relayWorld) Notify(f func()) (stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hooks = append(w.hooks, f)
+	return func() {}
 }
 
 type relayIdentity struct{}

@@ -46,6 +46,7 @@ type Server struct {
 	RequireTLS bool
 
 	once     sync.Once
+	looping  sync.Once
 	cancels  *cancelRegistry
 	catalogs *catalogs
 	loops    []*loop
@@ -134,6 +135,7 @@ func (srv *Server) Close() {
 // with ctx. It may be called for several listeners.
 func (srv *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv.setup()
+	srv.looping.Do(srv.startLoops)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go srv.janitor(ctx)
