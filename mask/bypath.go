@@ -41,8 +41,9 @@ func (t Transform) applyPaths(dst, value []byte, kind Kind, binary bool) ([]byte
 		}
 		dst, value = append(dst, 1), value[1:]
 	}
-	w := jsonWalk{in: value, whole: t, set: t.paths}
-	w.whole.paths = nil
+	whole := t
+	whole.paths = nil
+	w := jsonWalk{in: value, whole: &whole, set: t.paths}
 	w.space()
 	dst, ok := w.value(dst, t.paths.Start(), false)
 	w.space()
@@ -55,13 +56,14 @@ func (t Transform) applyPaths(dst, value []byte, kind Kind, binary bool) ([]byte
 
 // A jsonWalk reads JSON (RFC 8259) once and writes it again. What is not masked
 // is copied in runs, as it is. What it writes goes from call to call and not
-// into the struct, or the compiler would put values on the heap.
+// into the struct, and the transform stands behind a pointer, or the compiler
+// would put values on the heap.
 type jsonWalk struct {
 	in    []byte
 	at    int // where it reads
 	from  int // where what is not yet written begins
 	depth int
-	whole Transform
+	whole *Transform // of each part
 	set   *jsonpath.Set
 }
 

@@ -38,7 +38,7 @@ func ExampleTransform_Apply() {
 	// null | - | - | -
 	// redact | [redacted] | - | -
 	// zero |  | 0 | 2000-01-01
-	// hash | 7e69b65684a85db7bae93266cee56bff | -1036613168872996657 | -
+	// hash | 7e69b65684a85db7bae93266cee56bff | 45683634461720569 | -
 	// partial | ****.com | 1111 | -
 	// card_last4 | **** | 1111 | -
 	// first_letter | a**** | - | -

@@ -1,10 +1,14 @@
 package mask
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
+	"sync"
 
 	"sluice/access"
 )
@@ -18,22 +22,40 @@ import (
 // some ten thousand rows: different integers stay different, and an int2, int4,
 // int8 or numeric of the same number has the same image.
 type keyed struct {
-	inner, outer [sha256.BlockSize]byte // RFC 2104: key xor ipad, key xor opad
-	permute      [sha256.Size]byte      // the permutation's own key
+	mac     [sha256.Size]byte // HMAC's key
+	permute cipher.Block      // AES-128 under the permutation's own key
+	free    sync.Pool         // of *working, idle
 }
 
+// working is what one computation needs. It is kept, because what goes through
+// the interfaces of hash and cipher would otherwise be allocated each time; so is
+// HMAC's state behind the key, which is half of the work.
+type working struct {
+	mac   hash.Hash
+	value []byte
+	sum   []byte
+	block [aes.BlockSize]byte
+}
+
+// maxKept bounds the room for values that is kept.
+const maxKept = 64 << 10
+
 func newKeyed(key access.Secret) *keyed {
-	k := derive(key, "sluice mask hash v1")
-	var out keyed
-	for i := range out.inner {
-		out.inner[i], out.outer[i] = 0x36, 0x5c
+	k := &keyed{mac: derive(key, "sluice mask hash v1")}
+	permute := derive(key, "sluice mask permute v1")
+	block, err := aes.NewCipher(permute[:16])
+	if err != nil {
+		panic(err) // 16 bytes are a key
 	}
-	for i, b := range k {
-		out.inner[i] ^= b
-		out.outer[i] ^= b
+	k.permute = block
+	return k
+}
+
+func (k *keyed) take() *working {
+	if w, ok := k.free.Get().(*working); ok {
+		return w
 	}
-	out.permute = derive(key, "sluice mask permute v1")
-	return &out
+	return &working{mac: hmac.New(sha256.New, k.mac[:])}
 }
 
 func derive(key access.Secret, label string) (out [sha256.Size]byte) {
@@ -65,24 +87,18 @@ func (k *keyed) apply(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
 	return dst, true
 }
 
-// sum is HMAC-SHA-256. It runs on sha256.Sum256 because the hash.Hash of
-// crypto/hmac can be neither shared by goroutines nor made without allocating.
-func (k *keyed) sum(value []byte) [sha256.Size]byte {
-	var buf [sha256.BlockSize + 512]byte
-	var inner [sha256.Size]byte
-	if len(value) <= len(buf)-sha256.BlockSize {
-		n := copy(buf[:], k.inner[:])
-		n += copy(buf[n:], value)
-		inner = sha256.Sum256(buf[:n])
-	} else {
-		h := sha256.New()
-		h.Write(k.inner[:])
-		h.Write(value)
-		h.Sum(inner[:0])
+// sum is HMAC-SHA-256.
+func (k *keyed) sum(value []byte) (out [sha256.Size]byte) {
+	w := k.take()
+	w.value = append(w.value[:0], value...)
+	w.mac.Reset()
+	w.mac.Write(w.value)
+	w.sum = w.mac.Sum(w.sum[:0])
+	copy(out[:], w.sum)
+	if clear(w.value); cap(w.value) <= maxKept {
+		k.free.Put(w)
 	}
-	copy(buf[:], k.outer[:])
-	copy(buf[sha256.BlockSize:], inner[:])
-	return sha256.Sum256(buf[:sha256.BlockSize+sha256.Size])
+	return out
 }
 
 func (k *keyed) appendHex(dst, value []byte) []byte {
@@ -228,19 +244,18 @@ func (k *keyed) permuteInt(n int64) int64 {
 const rounds = 10
 
 // feistel permutes words of two halves of the given bits; each tweak gives
-// another permutation.
+// another permutation. Its round function is AES (as FF1's), whose block holds
+// the round, what is permuted and one half.
 func (k *keyed) feistel(x uint64, half int, tweak byte) uint64 {
+	w := k.take()
 	mask := uint64(1)<<half - 1
 	left, right := x>>half, x&mask
-	var in [sha256.Size + 8]byte
-	copy(in[:], k.permute[:])
 	for r := range rounds {
-		in[sha256.Size] = byte(half)
-		in[sha256.Size+1] = byte(r)
-		in[sha256.Size+2] = tweak
-		binary.BigEndian.PutUint32(in[sha256.Size+4:], uint32(right))
-		s := sha256.Sum256(in[:]) // one block of fixed length: a PRF of the keyed prefix
-		left, right = right, left^uint64(binary.BigEndian.Uint32(s[:]))&mask
+		w.block = [aes.BlockSize]byte{byte(half), byte(r), tweak}
+		binary.BigEndian.PutUint32(w.block[12:], uint32(right))
+		k.permute.Encrypt(w.block[:], w.block[:])
+		left, right = right, left^uint64(binary.BigEndian.Uint32(w.block[:]))&mask
 	}
+	k.free.Put(w)
 	return left<<half | right
 }

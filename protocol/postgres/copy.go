@@ -261,7 +261,13 @@ func (p *plan) textField(dst []byte, c *columnPlan, field []byte, hits *int64) [
 	if !c.masked && c.detect == nil || string(field) == p.copy.null {
 		return append(dst, field...)
 	}
-	out, null, n := p.value(nil, c, unescapeCopy(field))
+	value := field
+	if bytes.IndexByte(field, '\\') >= 0 {
+		p.clear = unescapeCopy(p.clear[:0], field)
+		value = p.clear
+	}
+	out, null, n := p.value(p.shown[:0], c, value)
+	p.shown = out[:0]
 	*hits += int64(n)
 	if null {
 		return append(dst, p.copy.null...)
@@ -272,26 +278,35 @@ func (p *plan) textField(dst []byte, c *columnPlan, field []byte, hits *int64) [
 	return escapeCopy(dst, out, p.copy.delimiter)
 }
 
-var copyEscapes = map[byte]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v'}
-
-func unescapeCopy(field []byte) []byte {
-	if bytes.IndexByte(field, '\\') < 0 {
-		return field
-	}
-	out := make([]byte, 0, len(field))
+func unescapeCopy(out, field []byte) []byte {
 	for i := 0; i < len(field); i++ {
 		if field[i] != '\\' || i+1 == len(field) {
 			out = append(out, field[i])
 			continue
 		}
 		i++
-		if e, ok := copyEscapes[field[i]]; ok {
-			out = append(out, e)
-		} else {
-			out = append(out, field[i])
-		}
+		out = append(out, copyEscape(field[i]))
 	}
 	return out
+}
+
+// copyEscape is what a byte behind a backslash stands for.
+func copyEscape(b byte) byte {
+	switch b {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	case 'v':
+		return '\v'
+	}
+	return b
 }
 
 func escapeCopy(dst, v []byte, delimiter byte) []byte {
@@ -314,7 +329,7 @@ func escapeCopy(dst, v []byte, delimiter byte) []byte {
 func (p *plan) copyCSV(dst, row []byte, hits *int64) ([]byte, error) {
 	line, end := cutLine(row)
 	for i := 0; ; i++ {
-		raw, value, quoted, rest, more := p.copy.csvField(line)
+		raw, quoted, rest, more := p.copy.csvField(line)
 		if i >= len(p.columns) {
 			return dst, errCopyColumns(i+1, len(p.columns))
 		}
@@ -322,7 +337,7 @@ func (p *plan) copyCSV(dst, row []byte, hits *int64) ([]byte, error) {
 		if !c.masked && c.detect == nil || !quoted && string(raw) == p.copy.null {
 			dst = append(dst, raw...)
 		} else {
-			dst = p.csvValue(dst, c, raw, value, hits)
+			dst = p.csvValue(dst, c, raw, hits)
 		}
 		if !more {
 			if i+1 != len(p.columns) {
@@ -334,28 +349,49 @@ func (p *plan) copyCSV(dst, row []byte, hits *int64) ([]byte, error) {
 	}
 }
 
-// csvField cuts the first field of a line: as written, and its value.
-func (f *copyFormat) csvField(line []byte) (raw, value []byte, quoted bool, rest []byte, more bool) {
+// csvField cuts the first field of a line, as it is written.
+func (f *copyFormat) csvField(line []byte) (raw []byte, quoted bool, rest []byte, more bool) {
 	inside := false
 	for i := 0; i < len(line); i++ {
 		b := line[i]
 		switch {
-		case inside && b == f.escape && i+1 < len(line) && (line[i+1] == f.quote || line[i+1] == f.escape):
+		case inside && f.escapes(line[i:]):
 			i++
-			value = append(value, line[i])
 		case b == f.quote:
 			inside, quoted = !inside, true
 		case !inside && b == f.delimiter:
-			return line[:i], value, quoted, line[i+1:], true
-		default:
-			value = append(value, b)
+			return line[:i], quoted, line[i+1:], true
 		}
 	}
-	return line, value, quoted, nil, false
+	return line, quoted, nil, false
 }
 
-func (p *plan) csvValue(dst []byte, c *columnPlan, raw, value []byte, hits *int64) []byte {
-	out, null, n := p.value(nil, c, value)
+// escapes reports whether b begins with an escaped quote or escape.
+func (f *copyFormat) escapes(b []byte) bool {
+	return b[0] == f.escape && len(b) > 1 && (b[1] == f.quote || b[1] == f.escape)
+}
+
+// csvClear appends the value of a field.
+func (f *copyFormat) csvClear(out, raw []byte) []byte {
+	inside := false
+	for i := 0; i < len(raw); i++ {
+		switch {
+		case inside && f.escapes(raw[i:]):
+			i++
+			out = append(out, raw[i])
+		case raw[i] == f.quote:
+			inside = !inside
+		default:
+			out = append(out, raw[i])
+		}
+	}
+	return out
+}
+
+func (p *plan) csvValue(dst []byte, c *columnPlan, raw []byte, hits *int64) []byte {
+	p.clear = p.copy.csvClear(p.clear[:0], raw)
+	out, null, n := p.value(p.shown[:0], c, p.clear)
+	p.shown = out[:0]
 	*hits += int64(n)
 	if null {
 		return append(dst, p.copy.null...)
@@ -396,12 +432,6 @@ func (p *plan) copyBinary(dst, b []byte, first bool, hits *int64) ([]byte, error
 	if bytes.Equal(b, copyTrailer) {
 		return append(dst, b...), nil
 	}
-	// A tuple has the layout of a DataRow.
-	row := append([]byte{'D', 0, 0, 0, 0}, b...)
-	at := len(dst)
-	dst, err := p.maskRow(dst, row, hits)
-	if err != nil {
-		return dst[:at], err
-	}
-	return append(dst[:at], dst[at+wire.HeaderLen:]...), nil
+	// A tuple has the layout of a DataRow's body.
+	return p.maskTuple(dst, b, hits)
 }

@@ -50,34 +50,45 @@ func (c *columnPlan) compile(keys *mask.Keys, m access.Mask) (err error) {
 
 // maskRow appends the DataRow msg with its values masked.
 func (p *plan) maskRow(dst, msg []byte, hits *int64) ([]byte, error) {
-	body := msg[wire.HeaderLen:]
+	dst, at := wire.Begin(dst, 'D')
+	dst, err := p.maskTuple(dst, msg[wire.HeaderLen:], hits)
+	if err != nil {
+		return dst, err
+	}
+	return wire.End(dst, at), nil
+}
+
+// maskTuple appends a DataRow's body with its values masked. What lies between
+// masked values is copied as it is, in one piece.
+func (p *plan) maskTuple(dst, body []byte, hits *int64) ([]byte, error) {
 	if len(body) < 2 || int(binary.BigEndian.Uint16(body)) != len(p.columns) {
 		return dst, fmt.Errorf("it has other columns than described")
 	}
-	dst, at := wire.Begin(dst, 'D')
-	dst = append(dst, body[:2]...)
-	rest := body[2:]
+	from, at := 0, 2 // what is not yet written, and where the next value begins
 	for i := range p.columns {
-		if len(rest) < 4 {
+		if len(body)-at < 4 {
 			return dst, wire.ErrMalformed
 		}
-		n := int32(binary.BigEndian.Uint32(rest))
+		n := int(int32(binary.BigEndian.Uint32(body[at:])))
+		value := at + 4
 		if n < 0 {
-			dst, rest = append(dst, rest[:4]...), rest[4:]
+			at = value
 			continue
 		}
-		if int(n) > len(rest)-4 {
+		if n > len(body)-value {
 			return dst, wire.ErrMalformed
 		}
-		c := &p.columns[i]
-		if !c.masked && c.detect == nil {
-			dst = append(dst, rest[:4+n]...)
-		} else {
-			dst = p.appendValue(dst, c, rest[4:4+n], hits)
+		if c := &p.columns[i]; c.masked || c.detect != nil {
+			dst = append(dst, body[from:at]...)
+			dst = p.appendValue(dst, c, body[value:value+n], hits)
+			from = value + n
 		}
-		rest = rest[4+n:]
+		at = value + n
 	}
-	return wire.End(dst, at), nil
+	if at < len(body) {
+		return dst, wire.ErrMalformed
+	}
+	return append(dst, body[from:]...), nil
 }
 
 // appendValue appends one masked value with its length; -1: NULL.

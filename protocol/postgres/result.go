@@ -105,6 +105,8 @@ type plan struct {
 	limits  pipeline.Limits
 	copy    *copyFormat // set: rows come as CopyData
 	any     bool        // some column is masked or looked into
+
+	clear, shown []byte // room for one value of a COPY: as it is, and masked
 }
 
 // A columnPlan is what happens to one column.
