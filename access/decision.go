@@ -130,6 +130,7 @@ type Mask struct {
 	// none: the whole value, as is any value that is not JSON.
 	Paths []string
 	Key   string // id of the key of hash; empty: the current one
+	Finds string // of a result's column with Paths and Detect: how finds outside of Paths are masked
 }
 
 // Limit bounds what an action may return or change, and how long it may take.

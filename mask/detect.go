@@ -10,7 +10,8 @@ import (
 // kind: columns of other kinds need no look.
 func (d *Detector) Wants(kind Kind) bool {
 	switch kind {
-	case KindText, KindJSON, KindJSONB, KindXML, KindArray, KindUnknown, KindBytea:
+	case KindText, KindJSON, KindJSONB, KindXML, KindBytea,
+		KindArray, KindComposite, KindEnum, KindRange, KindMultirange, KindUnknown:
 		return d.want != 0
 	case KindInt8, KindNumeric:
 		return d.want.has(FoundCard)
@@ -63,10 +64,25 @@ func (d *Detector) Apply(dst, value []byte, kind Kind, binary bool, with Transfo
 		return out, null, 1
 	case KindBytea:
 		return d.maskBytea(dst, value, binary, with)
-	case KindArray, KindUnknown:
+	case KindArray, KindComposite, KindEnum, KindRange, KindMultirange, KindUnknown:
 		return d.whole(dst, value, value, kind, binary, with)
 	}
 	return dst, false, 0
+}
+
+// ApplyType is [Detector.Apply] for a field whose type has limits: what replaces
+// a find keeps them.
+func (d *Detector) ApplyType(dst, value []byte, typ *Type, binary bool, with Transform) (out []byte, null bool, hits int) {
+	start := len(dst)
+	out, null, hits = d.Apply(dst, value, typ.Kind, binary, with)
+	switch {
+	case hits == 0 || null:
+	case typ.Kind == KindText && typ.Size > 0:
+		out = typ.fit(out, start)
+	case typ.Kind == KindNumeric:
+		out, null = with.ApplyType(out[:start], value, typ, binary)
+	}
+	return out, null, hits
 }
 
 // whole masks all of value if text, which spells it, holds a find.
@@ -76,7 +92,7 @@ func (d *Detector) whole(dst, value, text []byte, kind Kind, binary bool, with T
 	if hits == 0 {
 		return dst, false, 0
 	}
-	if kind == KindArray { // an empty array would be a lie, and say less than NULL
+	if kind == KindArray || kind == KindRange || kind == KindMultirange { // an empty one would be a lie, and say less than NULL
 		return dst, true, hits
 	}
 	out, null := with.Apply(dst, value, kind, binary)

@@ -118,6 +118,11 @@ func (t Transform) sized(dst, value []byte, typ *Type, binary bool) ([]byte, boo
 	if null {
 		return dst, true
 	}
+	return typ.fit(dst, start), false
+}
+
+// fit cuts or fills the text dst[start:] as its type demands.
+func (typ *Type) fit(dst []byte, start int) []byte {
 	n, end := 0, start
 	for ; end < len(dst) && n < typ.Size; n++ {
 		for end++; end < len(dst) && dst[end]&0xc0 == 0x80; end++ { // the rest of a character
@@ -127,5 +132,5 @@ func (t Transform) sized(dst, value []byte, typ *Type, binary bool) ([]byte, boo
 	if typ.Pad {
 		dst = appendRepeated(dst, ' ', typ.Size-n)
 	}
-	return dst, false
+	return dst
 }

@@ -89,6 +89,29 @@ func TestApplyType(t *testing.T) {
 	}
 }
 
+// TestDetectedFits: what replaces finds keeps to its column's length.
+func TestDetectedFits(t *testing.T) {
+	d := detector(t, "all")
+	for _, c := range []struct {
+		typ         Type
+		value, want string
+	}{
+		{Type{Kind: KindText, Size: 12}, "a@b.io c@d.io", "[redacted] ["},
+		{Type{Kind: KindText, Size: 30, Pad: true}, "alice@example.com             ", "[redacted]                    "},
+		{Type{Kind: KindText, Size: 12}, "nobody", ""},
+		{Type{Kind: KindNumeric, Digits: 18, Scale: 2}, "4111111111111111.00", "NULL"},
+	} {
+		out, null, hits := d.ApplyType(nil, []byte(c.value), &c.typ, false, compile(t, "redact"))
+		got := string(out)
+		if null {
+			got = "NULL"
+		}
+		if got != c.want || (hits == 0) != (c.want == "") {
+			t.Errorf("%q became %q, want %q", c.value, got, c.want)
+		}
+	}
+}
+
 // TestPaddedHashJoins: a char(n) has the hash of the same text elsewhere.
 func TestPaddedHashJoins(t *testing.T) {
 	tr := compile(t, "hash")

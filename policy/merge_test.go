@@ -250,6 +250,12 @@ func TestPathsAreMerged(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, sorted)
 	}
 	masks, _ = s.Result(r, d, []access.Column{column("public.t.one", "public.t.three"), {Traced: false, Origins: column("public.t.one").Origins}})
+	for _, many := range []access.Column{{Mixed: true}, {Parts: [][]access.ColumnID{column("public.t.one").Origins, column("public.t.one").Origins}}} {
+		many.Traced, many.Origins = true, column("public.t.one").Origins
+		if parts, err := s.Result(r, d, []access.Column{many}); err != nil || len(parts[0].Paths) > 0 || parts[0].With == "" {
+			t.Errorf("of many: %+v %v", parts, err)
+		}
+	}
 	if masks[0].With != "partial" || masks[1].With != "null" || len(masks[0].Paths)+len(masks[1].Paths) > 0 {
 		t.Errorf("%+v", masks)
 	}
@@ -266,7 +272,7 @@ func TestDetectorsBesidePaths(t *testing.T) {
 `)
 	r := ask(access.VerbSelect, reads("public.t", "one"))
 	masks, err := s.Result(r, s.Decide(r), []access.Column{column("public.t.one"), column("public.t.two")})
-	if got := fmt.Sprint(masks[0].With, masks[0].Paths, masks[0].Detect, masks[1].Detect); err != nil || got != "redact[$.a] [card] [card]" {
+	if got := fmt.Sprint(masks[0].With, masks[0].Paths, masks[0].Detect, masks[0].Finds, masks[1].Detect); err != nil || got != "partial[$.a] [card]redact[card]" {
 		t.Errorf("%s %v", got, err)
 	}
 }

@@ -88,7 +88,7 @@ func columnMask(q *question, rules []*rule, c *access.Column) access.Mask {
 	}
 	m = oneOfMany(q, rules, c, m)
 	if found := detection(rules); len(m.Paths) > 0 && found.With != "" { // detectors look at what the paths leave
-		m.Detect, m.With = found.Detect, stricter(m.With, found.With)
+		m.Detect, m.Finds = found.Detect, found.With
 	}
 	return m
 }

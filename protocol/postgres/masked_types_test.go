@@ -23,6 +23,10 @@ INSERT INTO typed VALUES (1,
  '{"email" : {"work":"needle"}, "email":"needle", "name":"Ann"}', ARRAY['{"email": "needle"}'::jsonb, '7'],
  '{"email": "needle"}', '{NEEDLE1,NULL}', '(NEEDLE2,73519.42,"{needle-tag}")', ARRAY['(NEEDLE3,,)'::car, NULL], 'sad',
  918273645, 'needle-ref', 'needle-ref', 'needle-ref', 'needle-ref', 'needle-ref');
+CREATE TYPE person AS (name text, mail citext);
+CREATE TABLE found (texts citext[], person person, odd jsonb);
+INSERT INTO found VALUES ('{x,needle@secret.example}', '(x,needle@secret.example)',
+ '{"email": "needle@secret.example", "note": "by needle@secret.example himself"}');
 CREATE VIEW typed_view AS SELECT id, profile AS p, jsonb_build_object('x', profile) AS q FROM typed;
 `
 
@@ -34,10 +38,12 @@ spec:
   rules:
   - {id: all, effect: allow}
   - {id: paths, match: {columns: ["*.typed.profile", "*.typed.raw", "*.typed.docs", "*.typed.loose"]}, effect: mask, mask: {with: partial, paths: ["$.email", "$.contacts[*].phone"]}}
+  - {id: odd, match: {columns: ["*.found.odd"]}, effect: mask, mask: {with: partial, paths: ["$.email"]}}
   - {id: more, match: {columns: ["*.typed.profile"]}, effect: mask, mask: {with: first_letter, paths: ["$..ssn"]}}
   - {id: parts, match: {columns: ["*.typed.plates", "*.typed.car", "*.typed.cars"]}, effect: mask, mask: {with: first_letter}}
   - {id: moods, match: {columns: ["*.typed.mood"]}, effect: mask, mask: {with: zero}}
   - {id: refs, match: {columns: ["*.typed.key", "*.typed.ref*"]}, effect: mask, mask: {with: hash}}
+  - {id: finds, effect: mask, mask: {detect: [email], with: redact}}
   - {id: older, match: {columns: ["*.typed.old"]}, effect: mask, mask: {with: hash, key: old}}
 `
 
@@ -49,6 +55,8 @@ var typedCases = [][2]string{
 	{"select docs from typed", `{"{\"email\": \"****le\"}",7}`},
 	{"select plates, car, cars from typed", `{N****,NULL}|(N****,,{n****})|{"(N****,,)",NULL}`},
 	{"select mood from typed", "none"},
+	{"select texts, person from found", "NULL|NULL"},
+	{"select odd from found", `{"note": "by [redacted] himself", "email": "****mple"}`},
 	{"select p from typed_view", `{"deep": {"a": [{"ssn": "****-ssn"}]}, "name": "Ann", "email": "****mple", "contacts": [{"phone": "****6789"}, {"phone": 3645}]}`},
 }
 
@@ -58,7 +66,13 @@ func TestTypedMasks(t *testing.T) {
 	u := m.user(t)
 	for _, c := range typedCases {
 		for way, run := range map[string]func() *pgconn.Result{
-			"simple":   func() *pgconn.Result { r, _ := u.conn.Exec(context.Background(), c[0]).ReadAll(); return r[len(r)-1] },
+			"simple": func() *pgconn.Result {
+				r, err := u.conn.Exec(context.Background(), c[0]).ReadAll()
+				if err != nil {
+					return &pgconn.Result{Err: err}
+				}
+				return r[len(r)-1]
+			},
 			"extended": func() *pgconn.Result { return u.conn.ExecParams(context.Background(), c[0], nil, nil, nil, nil).Read() },
 		} {
 			r := run()
@@ -75,7 +89,7 @@ func TestTypedMasks(t *testing.T) {
 		var copied strings.Builder
 		if _, err := u.conn.CopyTo(context.Background(), &copied, "copy ("+c[0]+") to stdout"); err != nil {
 			t.Errorf("copy: %s: %v", c[0], err)
-		} else if got, want := copied.String(), strings.ReplaceAll(strings.ReplaceAll(c[1], `\`, `\\`), "|", "\t")+"\n"; got != want {
+		} else if got, want := copied.String(), strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(c[1], `\`, `\\`), "|", "\t"), "NULL\tNULL", "\\N\t\\N")+"\n"; got != want {
 			t.Errorf("copy: %s\ngot  %s\nwant %s", c[0], got, want)
 		}
 		m.clean(t, u.ear.take())

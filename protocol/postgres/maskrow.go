@@ -28,24 +28,28 @@ func (c *columnPlan) compile(keys *mask.Keys, m access.Mask) (err error) {
 	if c.with, err = keys.Compile(m.With, m.Key); err != nil {
 		return err
 	}
-	c.masked = len(m.Detect) == 0 || len(m.Paths) > 0
-	if len(m.Detect) > 0 {
-		d, err := mask.NewDetector(m.Detect)
-		if err != nil {
-			return err
-		}
-		if d.Wants(c.typ.Kind) {
-			c.detect, c.found = d, c.with
-		}
-	}
+	c.masked = len(m.Detect) == 0
 	if len(m.Paths) > 0 {
-		parts, err := c.with.Paths(m.Paths)
-		if err != nil {
+		if c.with, err = c.with.Paths(m.Paths); err != nil {
 			return err
 		}
-		c.with = parts
+		c.masked, m.With = true, m.Finds
 	}
-	return nil
+	return c.compileDetect(keys, m)
+}
+
+// compileDetect adds what looks into values, where a mask says so.
+func (c *columnPlan) compileDetect(keys *mask.Keys, m access.Mask) (err error) {
+	if len(m.Detect) == 0 {
+		return nil
+	}
+	d, err := mask.NewDetector(m.Detect)
+	if err != nil || !d.Wants(c.typ.Kind) {
+		return err
+	}
+	c.detect = d
+	c.found, err = keys.Compile(m.With, m.Key)
+	return err
 }
 
 // maskRow appends the DataRow msg with its values masked.
@@ -109,7 +113,7 @@ func (p *plan) appendValue(dst []byte, c *columnPlan, v []byte, hits *int64) []b
 // value appends v as it may be shown.
 func (p *plan) value(dst []byte, c *columnPlan, v []byte) (out []byte, null bool, hits int) {
 	if !c.masked {
-		out, null, hits = c.detect.Apply(dst, v, c.typ.Kind, c.binary, c.found)
+		out, null, hits = c.detect.ApplyType(dst, v, &c.typ, c.binary, c.found)
 		if hits == 0 {
 			return append(dst, v...), false, 0
 		}
@@ -120,7 +124,7 @@ func (p *plan) value(dst []byte, c *columnPlan, v []byte) (out []byte, null bool
 		return out, null, 1
 	}
 	at, end := len(dst), len(out)
-	more, null, hits := c.detect.Apply(out, out[at:], c.typ.Kind, c.binary, c.found)
+	more, null, hits := c.detect.ApplyType(out, out[at:], &c.typ, c.binary, c.found)
 	if hits > 0 { // what was found, and hides, stands behind what the paths left
 		out = more[:at+copy(more[at:], more[end:])]
 	}

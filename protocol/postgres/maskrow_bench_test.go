@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -106,6 +107,16 @@ func BenchmarkMaskedRows(b *testing.B) {
 	}
 }
 
+// benchCopies is the same row in the formats of COPY.
+var benchCopies = map[string]struct {
+	format copyFormat
+	row    []byte
+}{
+	"text":   {copyFormat{delimiter: '\t', null: `\N`, begun: true}, copyData([]byte(strings.Join(benchRow, "\t") + "\\n\n"))},
+	"csv":    {copyFormat{csv: true, delimiter: ',', quote: '"', escape: '"', begun: true}, copyData([]byte(`"` + strings.Join(benchRow, `","`) + `"` + "\n"))},
+	"binary": {copyFormat{binary: true, begun: true}, copyData(benchRows(1)[wire.HeaderLen:])},
+}
+
 // cpuTime is what this process has used: others on the machine do not count.
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
@@ -126,6 +137,22 @@ func TestMaskedRowsDoNotAllocate(t *testing.T) {
 			}
 		}); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
+		}
+		for format, c := range benchCopies {
+			p.copy = &c.format
+			if n := testing.AllocsPerRun(10, func() {
+				if _, err := p.maskCopy(dst, c.row, &hits); err != nil {
+					t.Fatal(err)
+				}
+			}); n > 0 {
+				t.Errorf("%s, COPY %s: %v allocations", name, format, n)
+			}
+			out, err := p.maskCopy(nil, c.row, &hits)
+			for i := range masks {
+				if bytes.Contains(out, []byte(benchRow[i])) || err != nil {
+					t.Errorf("%s, COPY %s: column %d: %v %q", name, format, i, err, out)
+				}
+			}
 		}
 		out, err := p.maskRow(nil, rows, &hits)
 		for i := range masks {
