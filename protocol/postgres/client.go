@@ -97,7 +97,7 @@ func (s *session) forward() error {
 	if err := s.recordParse(); err != nil {
 		return err
 	}
-	if err := s.settle(s.unsent...); err != nil {
+	if err := s.recorded(s.unsent...); err != nil {
 		return err
 	}
 	s.unsent = s.unsent[:0]

@@ -236,11 +236,11 @@ func (s *session) answerable(typ byte) error {
 		return nil
 	}
 	if c := e.cover.Load(); c != nil {
-		if err := s.settle(c); err != nil {
+		if err := s.recorded(c); err != nil {
 			return err
 		}
 	}
-	if err := s.settle(e.permits...); err != nil {
+	if err := s.recorded(e.permits...); err != nil {
 		return err
 	}
 	e.durable = true

@@ -171,9 +171,9 @@ func (s *session) readPatiently(wait bool) {
 	}
 }
 
-// settle waits until permits' records are durable: by ending the turn, or where
+// recorded waits until permits' records are durable: by ending the turn, or where
 // there are no turns, by blocking.
-func (s *session) settle(permits ...*pipeline.Permit) error {
+func (s *session) recorded(permits ...*pipeline.Permit) error {
 	t := s.turns.Load()
 	for _, p := range permits {
 		if t != nil && !p.Settled() {
