@@ -58,7 +58,7 @@ var rules = map[string]rule{
 	// share belongs to a layer below.
 	"protocol":                     {may: join(words, "pipeline"), why: "what every adapter provides and shares"},
 	"protocol/protocoltest":        {may: join(words, "pipeline", "protocol"), why: "the suite that every adapter must pass"},
-	"protocol/postgres":            {may: join(pureCore, "pipeline", "protocol", "protocol/postgres/wire"), why: "one protocol; knows nothing of the others"},
+	"protocol/postgres":            {may: join(pureCore, "pipeline", "protocol", "protocol/postgres/wire", "internal/eventloop"), why: "one protocol; knows nothing of the others"},
 	"protocol/postgres/wire":       {pure: true, why: "a codec: bytes in, messages out"},
 	"protocol/postgres/transcript": {pure: true, may: []string{"protocol/postgres/wire"}, why: "recorded messages to text, for whoever plays a session"},
 	"query/postgres/worker":        {may: join(words, "query", "query/postgres"), why: "runs the real parser in child processes, which a pure package may not"},
@@ -87,6 +87,7 @@ var rules = map[string]rule{
 	"cmd/sluice": {may: []string{"cli", "query/postgres/worker"}, why: "arguments to exit code; the parse-worker is picked out before anything else runs"},
 
 	// Beside the product.
+	"internal/eventloop":   {why: "epoll for adapters; knows connections, not what they say"},
 	"internal/uuid7":       {pure: true, why: "RFC 9562 identifiers from a given time"},
 	"internal/jsonpath":    {pure: true, why: "the paths into JSON that policy checks and mask follows"},
 	"internal/strictyaml":  {pure: true, why: "YAML that reports every mistake with its place"},
@@ -123,7 +124,7 @@ var libraries = map[string]struct {
 	"go.yaml.in/yaml/v3":                  {[]string{"internal/strictyaml", "policy", "config", "cli"}, "only strict decoding, and -o yaml"},
 	"github.com/klauspost/compress":       {[]string{"recording", "recording/file"}, "recordings are zstd"},
 	"golang.org/x/mod":                    {[]string{"audit", "audit/journal", "cli", "server"}, "signed notes and transparency-log hashes"},
-	"golang.org/x/sys":                    {[]string{"query/postgres/worker", "audit/journal", "server", "cli"}, "confinement, locks, fdatasync"},
+	"golang.org/x/sys":                    {[]string{"query/postgres/worker", "audit/journal", "server", "cli", "internal/eventloop"}, "confinement, locks, fdatasync, epoll"},
 	"golang.org/x/crypto":                 {[]string{"identity", "identity/local", "identity/token", "protocol/postgres"}, "SCRAM's key derivation"},
 	"golang.org/x/text":                   {[]string{"identity", "identity/local", "protocol/postgres"}, "SASLprep's normalisation"},
 	"github.com/lib/pq":                   {[]string{"e2e"}, "a second driver to test with"},
