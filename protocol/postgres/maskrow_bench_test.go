@@ -95,6 +95,7 @@ func BenchmarkMaskedRows(b *testing.B) {
 				e.run.cur.plan = nil
 			}
 			s.queue.push(e)
+			s.replies.rd = wire.NewReader(src, upstreamBuffer, nil)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(chunk) / perChunk))
 			before := cpuTime(b)
