@@ -60,13 +60,13 @@ type hardHouse struct {
 	suffix string
 }
 
-func newHardHouse(t *testing.T) *hardHouse {
-	folder := scanHouse(t, hardTables)
+func newHardHouse(t *testing.T, pg *pgtest.Server) *hardHouse {
+	folder := scanHouseAt(t, pg, hardTables)
 	cfg, problems := config.Load(folder)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	h := &hardHouse{t: t, pg: pgtest.Shared(t), db: cfg.Resources[0].Database, folder: folder}
+	h := &hardHouse{t: t, pg: pg, db: cfg.Resources[0].Database, folder: folder}
 	h.suffix = "_" + h.db
 	writeFile(t, folder, "rules.yaml", fmt.Sprintf(hardRules, h.suffix))
 	t.Cleanup(func() {
@@ -110,7 +110,12 @@ func (h *hardHouse) apply() string {
 }
 
 func TestHardenHolds(t *testing.T) {
-	h := newHardHouse(t)
+	t.Run("15", func(t *testing.T) { hardenHolds(t, pgtest.Shared(t)) })
+	t.Run("18", func(t *testing.T) { hardenHolds(t, pgtest.Start(t, pgtest.Options{Programs: pgserver.Eighteen("..")})) })
+}
+
+func hardenHolds(t *testing.T, pg *pgtest.Server) {
+	h := newHardHouse(t, pg)
 	sql := h.apply()
 	writers := hardWriters
 	for _, c := range []struct{ group, sql, want string }{
@@ -161,7 +166,7 @@ func TestHardenHolds(t *testing.T) {
 }
 
 func TestHardenTwiceChangesNothing(t *testing.T) {
-	h := newHardHouse(t)
+	h := newHardHouse(t, pgtest.Shared(t))
 	h.apply()
 	first := h.rights()
 	again := h.apply()

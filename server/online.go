@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/access"
@@ -53,6 +54,28 @@ func lookAt(ctx context.Context, set *policy.Set, name string, find func(context
 	for _, p := range classes.Missing(columnsOf(seen.Snapshot)) {
 		warnings = append(warnings, fmt.Sprintf("its Classification names %s, and there is no such column", p))
 	}
+	return append(warnings, looserParents(classes, seen.Snapshot)...)
+}
+
+// looserParents names columns whose tags a parent lacks: reading the parent
+// shows the child's rows under the parent's tags.
+func looserParents(classes *policy.Classification, snap *catalog.Snapshot) (warnings []string) {
+	snap.Relations(func(r *catalog.Relation) bool {
+		for _, oid := range r.Parents {
+			for _, c := range r.Columns {
+				p := snap.Relation(oid)
+				if p == nil || p.Column(c.Name) == nil {
+					continue
+				}
+				own, above := classes.Tags(r.Schema, r.Name, c.Name), classes.Tags(p.Schema, p.Name, c.Name)
+				if i := slices.IndexFunc(own, func(tag string) bool { return !slices.Contains(above, tag) }); i >= 0 {
+					warnings = append(warnings, fmt.Sprintf("%s.%s.%s has the tag %s and %s.%s.%s has not: who reads the parent sees it untagged", r.Schema, r.Name, c.Name, own[i], p.Schema, p.Name, c.Name))
+				}
+			}
+		}
+		return true
+	})
+	slices.Sort(warnings)
 	return warnings
 }
 

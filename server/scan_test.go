@@ -12,10 +12,14 @@ import (
 	"sluice/internal/pgtest"
 )
 
-// scanned is a database with something of everything, and its configuration.
+// scanHouse is the configuration of a database made by statements.
 func scanHouse(t *testing.T, statements ...string) (folder string) {
 	t.Helper()
-	pg := pgtest.Shared(t)
+	return scanHouseAt(t, pgtest.Shared(t), statements...)
+}
+
+func scanHouseAt(t *testing.T, pg *pgtest.Server, statements ...string) (folder string) {
+	t.Helper()
 	db := pg.Database(t)
 	pg.Exec(t, db, statements...)
 	return folderOf(t, map[string]string{"rules.yaml": rules, "house.yaml": strings.NewReplacer("%s\", database: %s, credential: {user: %s, password: {value: \"%s\"}}",
@@ -107,16 +111,16 @@ func TestScanWithoutRights(t *testing.T) {
 }
 
 func TestCheckOnline(t *testing.T) {
-	folder := scanHouse(t, "CREATE TABLE customers (id int, email text)")
+	folder := scanHouse(t, "CREATE TABLE customers (id int, email text)", "CREATE TABLE whole (id int, mail text) PARTITION BY RANGE (id)", "CREATE TABLE part PARTITION OF whole FOR VALUES FROM (1) TO (9)")
 	all := strings.Join(CheckOnline(t.Context(), folder), "\n")
 	if !strings.Contains(all, `house.yaml:14:18: resource "shop": postgres is a superuser`) || strings.Contains(all, "Classification") {
 		t.Errorf("%s", all)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "tags.yaml"), []byte(strings.Replace(tags, "public.customers.email: [pii]", "public.customers.email: [pii], public.customers.mail: [pii]", 1)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "tags.yaml"), []byte(strings.Replace(tags, "public.customers.email: [pii]", "public.customers.email: [pii], public.customers.mail: [pii], part.mail: [pii]", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	all = strings.Join(CheckOnline(t.Context(), folder), "\n")
-	for _, want := range []string{"1 column stands in no Classification: public.customers.id (sluice scan --new shop)", "names public.customers.mail, and there is no such column"} {
+	for _, want := range []string{"3 columns stand in no Classification: public.customers.id, public.whole.id, public.whole.mail (sluice scan --new shop)", "public.part.mail has the tag pii and public.whole.mail has not", "names public.customers.mail, and there is no such column"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in\n%s", want, all)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/access"
+	"sluice/internal/pgserver"
 	"sluice/internal/pgtest"
 	"sluice/protocol"
 	"sluice/query/catalog"
@@ -250,9 +251,15 @@ func TestCatalogRetires(t *testing.T) {
 	}
 }
 
+// bothServers are the oldest and the newest PostgreSQL that tests have.
+func bothServers(t *testing.T) []*pgtest.Server {
+	t.Helper()
+	return []*pgtest.Server{pgtest.Shared(t), pgtest.Start(t, pgtest.Options{Programs: pgserver.Eighteen("../..")})}
+}
+
 // Nothing is read again while nothing changed, and every kind of DDL is a change.
 func TestCatalogSeesEveryChange(t *testing.T) {
-	for _, server := range []*pgtest.Server{pgtest.Shared(t)} {
+	for _, server := range bothServers(t) {
 		db := server.Database(t)
 		server.Exec(t, db, "CREATE TABLE base (id int, n text)", "CREATE TABLE whole (id int) PARTITION BY RANGE (id)", "CREATE VIEW v AS SELECT id FROM base",
 			"CREATE TYPE mood AS ENUM ('a')", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE TYPE pair AS (a int, b int)", "CREATE SCHEMA other",
