@@ -5,8 +5,11 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/access"
+	"sluice/config"
+	"sluice/internal/pgtest"
 	"sluice/internal/strictyaml"
 	"sluice/policy"
 	"sluice/protocol/postgres"
@@ -82,5 +85,49 @@ func TestLookoutJudgesAccountsOnce(t *testing.T) {
 	l.seen(x)
 	if strings.Count(out.String(), "superuser") != 1 {
 		t.Errorf("%s", out.String())
+	}
+}
+
+// A column that comes later is masked until somebody has looked at it, and a
+// change of the Classification is in force without a restart.
+func TestMaskedUntilClassified(t *testing.T) {
+	const more = `
+  - {id: fresh, match: {tags: [unclassified], groups: [engineering]}, effect: mask, mask: {with: "null"}}
+  - {id: tagged, match: {tags: [pii], groups: [engineering]}, effect: mask, mask: {with: partial}}
+`
+	folder := writeHouse(t, strings.TrimRight(rules, "\n")+more)
+	classify := func(reviewed string) {
+		writeFile(t, folder, "tags.yaml", "apiVersion: sluice/v1\nkind: Classification\nmetadata: {name: shop}\nspec: {resource: shop, reviewed: ["+reviewed+"]}\n")
+	}
+	classify("customers.id")
+	cfg, problems := config.Load(folder)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	pgtest.Shared(t).Exec(t, cfg.Resources[0].Database, "ALTER TABLE customers ADD COLUMN nick text DEFAULT 'needle-nick'", "CREATE VIEW v AS SELECT id, nick FROM customers",
+		"CREATE TABLE later AS SELECT 7 AS secret")
+	g := open(t, folder)
+	out, errs := g.psql(t, "alice", "pw", "SELECT id, nick FROM customers WHERE id = 1", "SELECT nick FROM v WHERE id = 1", "SELECT secret FROM later", "SELECT id FROM v WHERE id = 1")
+	if out != "1|\n\n\n1\n" || errs != "" {
+		t.Errorf("%q %s", out, errs)
+	}
+	out, _ = g.psql(t, "alice", "pw", "SELECT upper(nick) FROM customers", "SELECT c FROM customers c", "SELECT secret + 1 FROM later", "COPY customers TO STDOUT")
+	if strings.Contains(strings.ToLower(out), "needle") || strings.Contains(out, "8") {
+		t.Errorf("%q", out)
+	}
+	if out, _ := g.psql(t, "bob", "pw", "SELECT nick FROM customers WHERE id = 1"); out != "needle-nick\n" {
+		t.Errorf("who is under no mask: %q", out)
+	}
+	for end := time.Now().Add(time.Minute); !strings.Contains(g.get(t, "/metrics"), "sluice_columns_unclassified 3"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the open columns are not counted")
+		}
+	}
+	classify("customers.id, customers.nick")
+	if err := g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs := g.psql(t, "alice", "pw", "SELECT nick FROM customers WHERE id = 1", "SELECT nick FROM v WHERE id = 1"); out != "needle-nick\nneedle-nick\n" {
+		t.Errorf("after somebody has looked: %q %s", out, errs)
 	}
 }
