@@ -73,6 +73,15 @@ CREATE VIEW v_turned AS SELECT id, reverse(email) AS r, 'x@' || email AS q, subs
 CREATE VIEW v_over AS SELECT id, contact AS c FROM v_renamed;
 CREATE VIEW v_union AS SELECT email AS x FROM customers UNION ALL SELECT note FROM orders;
 CREATE VIEW v_stats AS SELECT most_common_vals::text AS v, histogram_bounds::text AS h FROM pg_stats;
+CREATE VIEW v_where AS SELECT id, name FROM customers WHERE email LIKE 'n%';
+CREATE VIEW v_order AS SELECT id FROM customers ORDER BY email LIMIT 1;
+CREATE VIEW v_group AS SELECT max(id) AS id FROM customers GROUP BY lower(email);
+CREATE VIEW v_rows AS SELECT c.id FROM customers c, generate_series(1, length(c.email)) g;
+CREATE VIEW v_many AS SELECT id, unnest(tags) AS t FROM customers;
+CREATE VIEW v_on_where AS SELECT id FROM v_where;
+CREATE VIEW v_asks AS SELECT id, email = 'x' AS same, CASE WHEN email LIKE 'n%' THEN 1 END AS n, (SELECT count(*) FROM orders WHERE note = email) AS m FROM customers;
+CREATE VIEW v_inner AS SELECT id FROM (SELECT id, email LIKE 'n%' AS yes FROM customers) s WHERE yes;
+CREATE MATERIALIZED VIEW m_where AS SELECT id FROM customers WHERE email IS NOT NULL;
 CREATE VIEW v_clear AS SELECT id, name, city FROM customers;
 CREATE MATERIALIZED VIEW m_mails AS SELECT id, email AS contact FROM customers;
 CREATE TABLE events (id int, at date, payload text) PARTITION BY RANGE (at);

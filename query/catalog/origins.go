@@ -22,6 +22,16 @@ type Trace struct {
 	Known bool
 	// Why says what kept Known from being true.
 	Why string
+	// Decides are the columns that decide which rows the view has, and in which
+	// order: in its WHERE, joins, groups.
+	Decides []Influence
+}
+
+// An Influence is a column that a view's rows depend on.
+type Influence struct {
+	Source Source
+	Use    access.Use
+	Text   string // the expression, for messages
 }
 
 // A Lineage says where one column of a query comes from.

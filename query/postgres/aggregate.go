@@ -37,11 +37,11 @@ func (a *analysis) aggregated(sc *scope, f *pgquery.FuncCall, use access.Use) bo
 	if f.AggDistinct {
 		told |= c.widened(access.UseGroup) &^ access.UseGroup
 	}
+	if a.shallow {
+		told = a.defined(&c, told)
+	}
 	for _, m := range c.marks {
 		m.rel.use(m.col, told, a.at).aggregate([]string{name}, group)
-	}
-	if a.shallow {
-		a.flow(c.line)
 	}
 	return true
 }

@@ -19,6 +19,7 @@ type analysis struct {
 	// shallow is set when a view's definition is traced: other views are then
 	// taken as they are, not looked into.
 	shallow bool
+	shown   bool // what is walked is a target of the view
 
 	rels     []*relUse
 	relIndex map[catalog.Name]*relUse

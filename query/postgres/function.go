@@ -13,6 +13,12 @@ import (
 // call walks a function call. Whatever goes in may come out.
 func (a *analysis) call(sc *scope, f *pgquery.FuncCall, use access.Use) {
 	use = flowing(use)
+	shown := a.shown
+	if setReturning()[lastName(f.Funcname)] { // how many rows there are
+		use |= access.UseFilter
+		a.shown = false
+	}
+	defer func() { a.shown = shown }()
 	p := names(f.Funcname)
 	schema, name := "", p[len(p)-1]
 	if len(p) > 1 {
@@ -33,6 +39,11 @@ func (a *analysis) call(sc *scope, f *pgquery.FuncCall, use access.Use) {
 	a.windowDef(sc, f.Over, use)
 	a.function(schema, name, len(f.Args), f)
 }
+
+// setReturning are the server's functions that people use to make rows.
+var setReturning = set(`generate_series generate_subscripts unnest regexp_matches regexp_split_to_table string_to_table
+ json_array_elements json_array_elements_text jsonb_array_elements jsonb_array_elements_text json_each json_each_text
+ jsonb_each jsonb_each_text json_object_keys jsonb_object_keys jsonb_path_query`)
 
 // function judges a call by name and number of arguments. f is nil for
 // functional notation (row.name).

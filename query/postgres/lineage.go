@@ -120,15 +120,47 @@ func (a *analysis) bound(c *column) {
 }
 
 // mark records a use of a column that tells no value itself: a comparison's
-// answer, not what was compared. Where a view's definition is traced, the answer
-// counts as the value.
+// answer, not what was compared.
 func (a *analysis) mark(c *column, use access.Use) {
 	use = c.widened(use)
+	if a.shallow {
+		use = a.defined(c, use)
+	}
 	for _, m := range c.marks {
 		m.rel.use(m.col, use, a.at)
 	}
-	if a.shallow && use != access.UseCarry {
+}
+
+// defined is the use of a column in the definition of a view. There the answer of
+// a comparison counts as the value, in what a query shows; what it shows decides
+// about rows where it is used for that, and so does all that is used elsewhere.
+func (a *analysis) defined(c *column, use access.Use) access.Use {
+	const values = access.UseFlow | access.UseRow | access.UseStore | access.UseAggregate
+	if use != access.UseCarry {
 		a.flow(c.line)
+	}
+	switch {
+	case a.shown && use&deciding != 0:
+		return use&^deciding | access.UseFlow
+	case use&deciding != 0:
+		a.behind(c)
+	case !a.shown && use&values != 0:
+		return use | access.UseFilter
+	}
+	return use
+}
+
+// behind notes that what a column was computed from decides about rows.
+func (a *analysis) behind(c *column) {
+	for _, src := range c.line.sources {
+		for _, r := range a.rels {
+			if r.rel == nil || r.rel.OID != src.Relation || r.temp {
+				continue
+			}
+			if col := r.rel.ByNum(src.Num); col != nil && !slices.Contains(c.marks, mark{r, col.Name}) {
+				r.use(col.Name, access.UseFilter, a.at)
+			}
+		}
 	}
 }
 

@@ -261,6 +261,7 @@ func (a *analysis) reached(r *relUse, d *describer) []access.Object {
 		return nil
 	}
 	uses, complete := a.below(r)
+	a.decided(r, relations, uses)
 	var objects []access.Object
 	for _, b := range relations {
 		a.judgeBelow(b)
@@ -293,21 +294,49 @@ func (a *analysis) below(r *relUse) (uses map[uint32]map[string]*usage, complete
 			complete = false
 			continue
 		}
-		sources, ok := a.env.Catalog.Sources(r.rel.OID, c.Num)
-		complete = complete && ok
-		if !a.env.Catalog.Copied(r.rel.OID, c.Num) {
-			u = u.computed()
-		}
-		for _, src := range sources {
-			id, _ := a.env.Catalog.ColumnID(src)
-			if uses[src.Relation] == nil {
-				uses[src.Relation] = make(map[string]*usage)
-			}
-			if uses[src.Relation][id.Column] == nil {
-				uses[src.Relation][id.Column] = new(usage)
-			}
-			uses[src.Relation][id.Column].merge(u)
-		}
+		complete = a.passOn(r.rel.OID, c.Num, u, uses) && complete
 	}
 	return uses, complete
+}
+
+// passOn adds the usage of a column to those that it stands for. It reports false
+// if they are not all known.
+func (a *analysis) passOn(relation uint32, num int16, u *usage, uses map[uint32]map[string]*usage) bool {
+	sources, complete := a.env.Catalog.Sources(relation, num)
+	if !a.env.Catalog.Copied(relation, num) {
+		u = u.computed()
+	}
+	for _, src := range sources {
+		id, _ := a.env.Catalog.ColumnID(src)
+		if uses[src.Relation] == nil {
+			uses[src.Relation] = make(map[string]*usage)
+		}
+		if uses[src.Relation][id.Column] == nil {
+			uses[src.Relation][id.Column] = new(usage)
+		}
+		uses[src.Relation][id.Column].merge(u)
+	}
+	return complete
+}
+
+// decided adds the columns that decide which rows the views on the way have.
+func (a *analysis) decided(r *relUse, below []*catalog.Relation, uses map[uint32]map[string]*usage) {
+	if a.maintenance || !r.reads() && a.verb == access.VerbInsert {
+		return
+	}
+	a.decidedBy(r.rel, uses)
+	for _, rel := range below {
+		a.decidedBy(rel, uses)
+	}
+}
+
+func (a *analysis) decidedBy(rel *catalog.Relation, uses map[uint32]map[string]*usage) {
+	if !rel.IsView() || rel.System {
+		return
+	}
+	for _, by := range a.env.Catalog.Trace(rel).Decides {
+		u := &usage{}
+		u.add(by.Use, spot{word: by.Text})
+		a.passOn(by.Source.Relation, by.Source.Num, u, uses)
+	}
 }

@@ -333,7 +333,10 @@ func (a *analysis) targets(sc *scope, list []*pgquery.Node, at place) *derived {
 			continue
 		}
 		a.within(t.Val, func() {
+			shown := a.shown
+			a.shown = shown || a.shallow
 			c := a.value(sc, t.Val, flowAt(at, ref != nil))
+			a.shown = shown
 			c.name, c.scope = targetName(t), nil
 			d.add(a, c)
 		})

@@ -73,11 +73,13 @@ func (u *usage) computed() *usage {
 	return c
 }
 
+// deciding are the uses that decide about rows.
+const deciding = access.UseFilter | access.UseEqual | access.UseRange | access.UseNull | access.UseJoin | access.UseGroup | access.UseOrder
+
 // coarse replaces the finer bits by those that no permission covers.
 func coarse(use access.Use) access.Use {
-	const filters = access.UseEqual | access.UseRange | access.UseNull | access.UseJoin | access.UseGroup | access.UseOrder
-	if use&filters != 0 {
-		use = use&^filters | access.UseFilter
+	if use&deciding != 0 {
+		use = use&^deciding | access.UseFilter
 	}
 	if use&access.UseAggregate != 0 {
 		use = use&^access.UseAggregate | access.UseFlow

@@ -15,6 +15,17 @@ func (a *analysis) value(sc *scope, n *pgquery.Node, use access.Use) column {
 		return column{line: lineage{broken: n != nil && n.Node != nil}}
 	}
 	defer a.leave()
+	if !a.shallow {
+		return a.valueOf(sc, n, use)
+	}
+	var c column
+	line := a.collect(func() { c = a.valueOf(sc, n, use) })
+	c.line.sources = c.line.sources[:len(c.line.sources):len(c.line.sources)]
+	c.line.add(line) // also what it depends on
+	return c
+}
+
+func (a *analysis) valueOf(sc *scope, n *pgquery.Node, use access.Use) column {
 	switch v := n.Node.(type) {
 	case *pgquery.Node_ColumnRef:
 		return a.reference(sc, v.ColumnRef, use)

@@ -29,9 +29,10 @@ func (a *Analyzer) TraceView(s *catalog.Snapshot, view *catalog.Relation) catalo
 func traceOf(st *Statement, s *catalog.Snapshot, view *catalog.Relation) catalog.Trace {
 	t := catalog.Trace{Why: st.Action.SQL.Why}
 	t.Known = st.Action.Confidence == access.Exact && st.Action.Verb == access.VerbSelect
-	for _, o := range st.Action.Objects {
-		if o.Kind == access.KindTable && o.OID != 0 {
+	for i := range st.Action.Objects {
+		if o := &st.Action.Objects[i]; o.Kind == access.KindTable && o.OID != 0 {
 			t.Reads = append(t.Reads, o.OID)
+			t.Decides = append(t.Decides, decides(o, s.Relation(o.OID))...)
 		}
 	}
 	if st.OutputsKnown && len(st.Outputs) == len(view.Columns) {
@@ -42,6 +43,21 @@ func traceOf(st *Statement, s *catalog.Snapshot, view *catalog.Relation) catalog
 	}
 	t.Columns = everything(st, s, view)
 	return t
+}
+
+// decides lists the columns of a relation that a view's rows depend on.
+func decides(o *access.Object, rel *catalog.Relation) (list []catalog.Influence) {
+	if rel == nil {
+		return nil
+	}
+	for i := range o.Columns {
+		c := &o.Columns[i]
+		col := rel.Column(c.Name)
+		if use := c.Use & deciding; use != 0 && col != nil {
+			list = append(list, catalog.Influence{Source: catalog.Source{Relation: rel.OID, Num: col.Num}, Use: use, Text: c.Expr(use)})
+		}
+	}
+	return list
 }
 
 // everything is the answer where columns cannot be told apart: each may hold
