@@ -14,6 +14,7 @@ import (
 	"sluice/identity"
 	"sluice/policy"
 	"sluice/protocol"
+	"sluice/protocol/postgres"
 	"sluice/query/catalog"
 	query "sluice/query/postgres"
 	"sluice/resource"
@@ -102,6 +103,7 @@ func (o oracle) statements(ctx context.Context, who access.Subject, target proto
 func (o oracle) verdict(r access.Request) v1.Verdict {
 	e := policy.Explain(o.set(), r)
 	d := &e.Decision
+	unmaskable(&r.Action, d)
 	v := v1.Verdict{
 		Subject: api.Name(&r.Subject), Resource: api.ResourceName(&r.Resource), Verb: r.Action.Verb.String(), Text: r.Action.Visible(),
 		Confidence: r.Action.Confidence.String(), Objects: api.Objects(r.Action.Objects),
@@ -116,6 +118,26 @@ func (o oracle) verdict(r access.Request) v1.Verdict {
 		v.From, v.Approvers = quorum(d.Approval.From), o.approvers(r.Subject, d.Approval)
 	}
 	return v
+}
+
+// unmaskable denies what a session would refuse: an action whose masks it cannot
+// carry out.
+func unmaskable(a *access.Action, d *access.Decision) {
+	if d.Effect == access.Deny {
+		return
+	}
+	for _, ob := range d.Obligations {
+		m, ok := ob.(access.Mask)
+		if !ok {
+			continue
+		}
+		if err := postgres.Maskable(a, m); err != nil {
+			policyName, rule, _ := strings.Cut(m.Rule, "/")
+			d.Effect, d.Message = access.Deny, err.Error()
+			d.Reasons = append([]access.Reason{{Policy: policyName, Rule: rule, Effect: "mask", Message: d.Message}}, d.Reasons...)
+			return
+		}
+	}
 }
 
 // approvers are the people who could answer: human, in a group that is asked,

@@ -4,7 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/access"
 	v1 "sluice/api/v1"
+	"sluice/internal/strictyaml"
+	"sluice/policy"
 )
 
 func TestCanAgreesWithTheGateway(t *testing.T) {
@@ -34,5 +37,38 @@ func TestCanAgreesWithTheGateway(t *testing.T) {
 				t.Errorf("%s: approvers %v", how, last.Approvers)
 			}
 		}
+	}
+}
+
+// What a session refuses because it cannot mask it, a question refuses too.
+func TestCanRefusesWhatCannotBeMasked(t *testing.T) {
+	docs, problems := strictyaml.Parse("p.yaml", []byte(`
+apiVersion: sluice/v1
+kind: Policy
+metadata: {name: p}
+spec:
+  rules:
+  - {id: all, effect: allow}
+  - {id: m, match: {columns: [customers.email]}, effect: mask, mask: {with: hash}}
+`))
+	set, more := policy.Load(docs)
+	if len(problems)+len(more) > 0 {
+		t.Fatal(problems, more)
+	}
+	o := oracle{set: func() *policy.Set { return set }}
+	r := access.Request{Subject: access.Subject{Issuer: "local", ID: "alice"}, Resource: access.Resource{Name: "shop", Protocol: "postgres"},
+		Action: access.Action{Verb: access.VerbSelect, Confidence: access.Partial, SQL: &access.SQL{Why: "function f may do anything"}}}
+	if v := o.verdict(r); v.Effect != "deny" || v.Rule != "p/m" || !strings.Contains(v.Message, "function f") {
+		t.Errorf("%+v", v)
+	}
+	r.Action.Confidence, r.Action.SQL = access.Exact, nil
+	r.Action.Objects = []access.Object{{Kind: access.KindTable, Schema: "public", Name: "customers", Read: true, ColumnsKnown: true,
+		Columns: []access.ColumnUse{{Name: "email", Use: access.UseEqual, Exprs: []access.UseExpr{{Use: access.UseEqual, Text: "email = ..."}}}}}}
+	if v := o.verdict(r); v.Effect != "deny" || v.Rule != "p/m" || !strings.Contains(v.Message, "`email = ...` compares") || v.Hint == "" {
+		t.Errorf("%+v", v)
+	}
+	r.Action.Objects[0].Columns[0].Use = access.UseOutput
+	if v := o.verdict(r); v.Effect != "allow" {
+		t.Errorf("%+v", v)
 	}
 }

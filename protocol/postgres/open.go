@@ -227,7 +227,7 @@ func (s *session) overdue(now time.Time, l Limits) error {
 func (s *session) fulfills(a *access.Action, o access.Obligation) error {
 	switch o := o.(type) {
 	case access.Mask:
-		return maskable(a, o)
+		return Maskable(a, o)
 	case access.Limit:
 		if o.AffectedRows > 0 && (a.SQL == nil || a.SQL.Changes == access.ChangesUnknown) {
 			return fmt.Errorf("at most %s rows may be changed, and the server does not tell how many this changes", thousands(o.AffectedRows))
@@ -244,10 +244,10 @@ func (s *session) fulfills(a *access.Action, o access.Obligation) error {
 	return fmt.Errorf("unknown obligation %T", o)
 }
 
-// maskable reports why a mask cannot be fulfilled on an action. Which uses of a
-// masked column are allowed the policy has said; here it must be known what is
-// masked, and the result must be one that passes the gateway.
-func maskable(a *access.Action, m access.Mask) error {
+// Maskable reports why a mask cannot be fulfilled on an action; nil: it can.
+// Which uses of a masked column are allowed the policy has said; here it must be
+// known what is masked, and the result must be one that passes the gateway.
+func Maskable(a *access.Action, m access.Mask) error {
 	if m.Unknown {
 		if a.Verb == access.VerbFunctionCall {
 			return errors.New("a function call could show masked columns")

@@ -89,7 +89,12 @@ func (b *Batch) size() int {
 	for _, s := range b.Statements {
 		n += 1000 + 100*len(s.Action.Objects) + len(s.Action.Shown) + 64*len(s.Outputs)
 		for i := range s.Action.Objects {
-			n += 40 * len(s.Action.Objects[i].Columns)
+			for _, c := range s.Action.Objects[i].Columns {
+				n += 96
+				for _, e := range c.Exprs {
+					n += 24 + len(e.Text)
+				}
+			}
 		}
 	}
 	return n

@@ -91,7 +91,7 @@ func (c *column) widened(use access.Use) access.Use {
 // maxMarks bounds the columns whose values one column may hold.
 const maxMarks = 64
 
-// merged is a column that holds the values of either. It belongs to no scope.
+// merged is a column that holds the values of either.
 func (a *analysis) merged(x, y column) column {
 	c := column{name: x.name, line: x.line, mixed: x.mixed || y.mixed, chosen: x.chosen || y.chosen}
 	c.mixed = c.mixed || len(x.marks) == 0 || len(y.marks) == 0
@@ -103,8 +103,11 @@ func (a *analysis) merged(x, y column) column {
 		}
 	}
 	c.line.add(y.line)
-	if x.scope == y.scope {
+	switch { // a constant belongs anywhere
+	case x.scope == y.scope || y.constant():
 		c.scope = x.scope
+	case x.constant():
+		c.scope = y.scope
 	}
 	a.bound(&c)
 	return c

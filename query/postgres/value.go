@@ -125,7 +125,7 @@ func (a *analysis) caseOf(sc *scope, e *pgquery.CaseExpr, use access.Use) column
 		results = append(results, e.Defresult)
 	}
 	c := a.anyOf(sc, results, use)
-	c.chosen, c.scope = true, nil
+	c.chosen = true
 	return c
 }
 
