@@ -94,6 +94,11 @@ func (j *judgement) needs() (needs access.FactSet) {
 	if by&j.everyone != j.everyone && j.q.r.Action.Verb.Class() != access.ClassSession {
 		return 0
 	}
+	if needs != 0 && j.misused() != nil {
+		// A mask refuses it. Asked all the same, which rule denies would tell how
+		// many rows a condition on a masked column picks.
+		return 0
+	}
 	return needs
 }
 

@@ -104,3 +104,24 @@ spec:
 		t.Errorf("%v %+v", problems, report.Cases)
 	}
 }
+
+// Which rule denies must not tell what a condition on a masked column picks.
+func TestNothingIsAskedAboutMaskedColumns(t *testing.T) {
+	s := loadRules(t, `
+  - {id: all, effect: allow}
+  - {id: mail, match: {columns: [public.customers.email]}, effect: mask, mask: {with: redact}}
+  - {id: many, match: {protocols: [postgres], verbs: [delete]}, when: sql.count.rows > 10, effect: deny}
+`)
+	r := told(access.VerbDelete, access.Facts{})
+	table := access.Object{Kind: access.KindTable, Schema: "public", Name: "customers", Write: true, ColumnsKnown: true}
+	table.Columns = []access.ColumnUse{{Name: "id", Use: access.UseFilter}}
+	r.Action.Objects = []access.Object{table}
+	if d := s.Decide(r); d.Needs != access.FactCount {
+		t.Errorf("by id: needs %b", d.Needs)
+	}
+	table.Columns = []access.ColumnUse{{Name: "email", Use: access.UseFilter}}
+	r.Action.Objects = []access.Object{table}
+	if d := s.Decide(r); d.Needs != 0 || d.Effect != access.Deny {
+		t.Errorf("by email: %s, needs %b", d.Effect, d.Needs)
+	}
+}

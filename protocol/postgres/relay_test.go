@@ -393,7 +393,9 @@ func TestUnknownResourceAndEmptyPosture(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), `there is no resource "nope"`) {
 		t.Errorf("%s", out)
 	}
+	w.mu.Lock()
 	w.posture = access.Posture{}
+	w.mu.Unlock()
 	out, err = exec.Command("psql", w.dsn(), "-c", "select 1").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "no rule allows") {
 		t.Errorf("%s", out)
