@@ -188,3 +188,65 @@ func (s *session) freshCatalog() bool {
 	_, err := s.env.loader.Fresh(s.ctx)
 	return err == nil
 }
+
+// hiddenReply handles the answer to a message of the gateway's own.
+func (s *session) hiddenReply(e *entry, typ byte, msg []byte) error {
+	switch typ {
+	case 'E':
+		// An error that ends the session, or that fails what the client itself
+		// began, is the client's to hear.
+		se, err := wire.ParseError(msg[wire.HeaderLen:])
+		if err != nil || se.Severity != "ERROR" || !e.guarded && (e.kind == kindDescribe || e.piped || s.replies.tx) {
+			s.failure(e, msg)
+			return nil
+		}
+		s.drop(msg)
+		s.hiddenFailed(e, se)
+		return nil
+	case 'T':
+		s.drop(msg)
+		if e.kind == kindDescribe {
+			err := s.planPortal(e.portal, msg)
+			s.pop(e)
+			return err
+		}
+		return nil
+	case 'D':
+		s.drop(msg)
+		return e.finding.read(msg)
+	case 'Z':
+		s.drop(msg)
+		s.replies.failed = false
+		s.status.Store(uint32(msg[wire.HeaderLen]))
+	case '1', '2', '3', 'C', 'I', 'n':
+		s.drop(msg)
+	default:
+		s.drop(msg)
+		return nil
+	}
+	s.pop(e)
+	return nil
+}
+
+func (s *session) hiddenFailed(e *entry, se wire.ServerError) {
+	if e.finding != nil {
+		e.finding.failed, e.finding.why = true, se.Code+" "+se.Message
+		if s.masked() {
+			e.finding.why = se.Code
+		}
+	}
+	s.pop(e)
+	for _, skipped := range s.queue.skip() {
+		s.skipped(skipped)
+	}
+}
+
+// read keeps the first row.
+func (f *finding) read(msg []byte) error {
+	if f == nil || f.row != nil {
+		return nil
+	}
+	return wire.EachValue(msg[wire.HeaderLen:], func(_ int, v []byte) {
+		f.row = append(f.row, string(v))
+	})
+}
