@@ -305,7 +305,7 @@ func interfere(t *testing.T, a, b *maskedWorld, statements int) {
 	t.Helper()
 	left, right, direct := a.user(t), b.user(t), a.direct(t)
 	for _, u := range []*user{left, right, direct} {
-		u.run(simple, "set statement_timeout = '2s'")
+		u.run(simple, "set statement_timeout = '300ms'")
 	}
 	allowed, touched := 0, 0
 	for seed := range statements {

@@ -12,6 +12,8 @@ import (
 // A column is one column of an item, or of a query's result, or any value.
 type column struct {
 	name string
+	// guessed: the server makes up the name (FigureColname), and may do so otherwise.
+	guessed bool
 	// marks are the columns of relations whose values it holds, unchanged. Their
 	// use is noted where the column is used, however many layers further out.
 	marks []mark
@@ -93,7 +95,7 @@ const maxMarks = 64
 
 // merged is a column that holds the values of either.
 func (a *analysis) merged(x, y column) column {
-	c := column{name: x.name, line: x.line, mixed: x.mixed || y.mixed, chosen: x.chosen || y.chosen}
+	c := column{name: x.name, guessed: x.guessed, line: x.line, mixed: x.mixed || y.mixed, chosen: x.chosen || y.chosen}
 	c.mixed = c.mixed || len(x.marks) == 0 || len(y.marks) == 0
 	c.marks = slices.Clip(x.marks)
 	c.line.sources = slices.Clip(x.line.sources)

@@ -81,7 +81,7 @@ func (it *item) rename(names []string) {
 	}
 	for i, n := range names {
 		if i < len(cols) {
-			cols[i].name = n
+			cols[i].name, cols[i].guessed = n, false
 		} else if !it.known {
 			any.name = n
 			cols = append(cols, any)
@@ -144,9 +144,9 @@ func (a *analysis) find(sc *scope, ref *pgquery.ColumnRef, use access.Use) []col
 }
 
 // unqualified resolves a lone name: a column of the nearest scope that has it,
-// else a whole row. Columns of subqueries don't end the search: only the catalog
-// is sure of its names. Nor do items whose columns are not known, and a name that
-// the catalog is sure of rules them out: in one scope it would be ambiguous.
+// else a whole row. A name that the server makes up does not end the search. Nor
+// do items whose columns are not known, and a name that is certain rules them out:
+// in one scope it would be ambiguous.
 func (a *analysis) unqualified(sc *scope, name string, use access.Use) []column {
 	var found []column
 	open := false
@@ -166,7 +166,7 @@ func (a *analysis) unqualified(sc *scope, name string, use access.Use) []column 
 			cols := it.find(name)
 			for _, c := range cols {
 				found = append(found, c.in(s))
-				certain = certain || it.sure
+				certain = certain || it.sure || it.known && !c.guessed
 			}
 			if len(cols) == 0 && !it.known {
 				unknown = append(unknown, it)

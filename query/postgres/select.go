@@ -337,7 +337,7 @@ func (a *analysis) targets(sc *scope, list []*pgquery.Node, at place) *derived {
 			a.shown = shown || a.shallow
 			c := a.value(sc, t.Val, flowAt(at, ref != nil))
 			a.shown = shown
-			c.name, c.scope = targetName(t), nil
+			c.name, c.scope, c.guessed = targetName(t), nil, t.Name == "" && ref == nil
 			d.add(a, c)
 		})
 	}
