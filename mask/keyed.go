@@ -24,7 +24,9 @@ import (
 type keyed struct {
 	mac     [sha256.Size]byte // HMAC's key
 	permute cipher.Block      // AES-128 under the permutation's own key
-	free    sync.Pool         // of *working, idle
+
+	mu   sync.Mutex // guards free
+	free []*working // idle; not a sync.Pool, which throws away at will
 }
 
 // working is what one computation needs. It is kept, because what goes through
@@ -37,8 +39,11 @@ type working struct {
 	block [aes.BlockSize]byte
 }
 
-// maxKept bounds the room for values that is kept.
-const maxKept = 64 << 10
+// Bounds of what is kept: the room for values of each, and how many.
+const (
+	maxKept = 64 << 10
+	maxFree = 64
+)
 
 func newKeyed(key access.Secret) *keyed {
 	k := &keyed{mac: derive(key, "sluice mask hash v1")}
@@ -52,10 +57,23 @@ func newKeyed(key access.Secret) *keyed {
 }
 
 func (k *keyed) take() *working {
-	if w, ok := k.free.Get().(*working); ok {
-		return w
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := len(k.free)
+	if n == 0 {
+		return &working{mac: hmac.New(sha256.New, k.mac[:])}
 	}
-	return &working{mac: hmac.New(sha256.New, k.mac[:])}
+	w := k.free[n-1]
+	k.free = k.free[:n-1]
+	return w
+}
+
+func (k *keyed) give(w *working) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.free) < maxFree && cap(w.value) <= maxKept {
+		k.free = append(k.free, w)
+	}
 }
 
 func derive(key access.Secret, label string) (out [sha256.Size]byte) {
@@ -95,9 +113,8 @@ func (k *keyed) sum(value []byte) (out [sha256.Size]byte) {
 	w.mac.Write(w.value)
 	w.sum = w.mac.Sum(w.sum[:0])
 	copy(out[:], w.sum)
-	if clear(w.value); cap(w.value) <= maxKept {
-		k.free.Put(w)
-	}
+	clear(w.value)
+	k.give(w)
 	return out
 }
 
@@ -256,6 +273,6 @@ func (k *keyed) feistel(x uint64, half int, tweak byte) uint64 {
 		k.permute.Encrypt(w.block[:], w.block[:])
 		left, right = right, left^uint64(binary.BigEndian.Uint32(w.block[:]))&mask
 	}
-	k.free.Put(w)
+	k.give(w)
 	return left<<half | right
 }

@@ -2,6 +2,7 @@ package mask
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"sluice/access"
@@ -51,4 +52,27 @@ func TestBadKeys(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestHashesTogether: what computations keep for each other is one's at a time.
+func TestHashesTogether(t *testing.T) {
+	tr := compile(t, "hash")
+	values := [2]string{"alice@example.com", strings.Repeat("long ", 100)}
+	var want [2]string
+	for i, v := range values {
+		out, _ := tr.Apply(nil, []byte(v), KindText, false)
+		want[i] = string(out)
+	}
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			for range 200 {
+				if out, _ := tr.Apply(nil, []byte(values[g%2]), KindText, false); string(out) != want[g%2] {
+					t.Error("another's hash")
+				}
+				tr.Apply(nil, []byte("12345"), KindInt4, false)
+			}
+		})
+	}
+	all.Wait()
 }
