@@ -143,7 +143,9 @@ func (s *Server) buildFolder(_ context.Context, cfg *config.Config) (err error) 
 }
 
 func (s *Server) buildJournal(_ context.Context, cfg *config.Config) (err error) {
-	s.journal, err = journal.Open(journal.Options{Dir: s.folder.file("journal"), SegmentSize: int64(cfg.Gateway.Audit.SegmentSize), Now: s.o.Now})
+	s.metrics = newMetrics(s.gauges(), config.Protocols())
+	s.journal, err = journal.Open(journal.Options{Dir: s.folder.file("journal"), SegmentSize: int64(cfg.Gateway.Audit.SegmentSize), Now: s.o.Now,
+		Wrote: func(d time.Duration) { s.metrics.appending.Observe(d.Seconds()) }})
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
@@ -160,7 +162,6 @@ func (s *Server) buildStore(ctx context.Context, cfg *config.Config) (err error)
 	}
 	s.opened(s.store.Close)
 	s.index = search.New(s.journal.Log(), indexName, s.store)
-	s.metrics = newMetrics(s.gauges(), config.Protocols())
 	s.sessions = newSessionLog(measuredJournal{s.journal, s.metrics}, s.store, cfg.Gateway.Name, s.log)
 	return nil
 }

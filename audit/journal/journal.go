@@ -30,6 +30,9 @@ type Options struct {
 	// Now is the clock for checkpoints and segment headers; nil: time.Now.
 	// Events bring their own time.
 	Now func() time.Time
+	// Wrote is told how long each write took that made records durable; nil:
+	// nobody is. It must not block.
+	Wrote func(time.Duration)
 	// Signer signs checkpoints; nil: the key in Dir, made if there is none.
 	Signer note.Signer
 
@@ -185,7 +188,7 @@ func (j *Journal) Kick() {
 	}
 	b := j.launch()
 	j.mu.Unlock()
-	j.finish(b, j.write(b))
+	j.finish(b, j.put(b))
 }
 
 // eager reports whether somebody is about to wait for one of the events.

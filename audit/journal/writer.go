@@ -33,7 +33,7 @@ func (j *Journal) run() {
 		if b == nil {
 			break
 		}
-		if j.finish(b, j.write(b)) != nil {
+		if j.finish(b, j.put(b)) != nil {
 			break
 		}
 	}
@@ -99,6 +99,16 @@ func (j *Journal) finish(b *batch, err error) error {
 	j.mu.Unlock()
 	close(b.done)
 	j.notify()
+	return err
+}
+
+// put writes a batch and tells how long it took.
+func (j *Journal) put(b *batch) error {
+	begin := j.opts.Now()
+	err := j.write(b)
+	if err == nil && j.opts.Wrote != nil {
+		j.opts.Wrote(j.opts.Now().Sub(begin))
+	}
 	return err
 }
 
