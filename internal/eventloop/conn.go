@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -22,6 +23,9 @@ const (
 // ErrAgain is what reading returns during a turn when nothing is there to be
 // read. It is a temporary net.Error, so that crypto/tls goes on after it.
 var ErrAgain error = again{}
+
+// errUnwatched is the error of a connection that is lame.
+var errUnwatched = errors.New("eventloop: the system watches too many files")
 
 type again struct{}
 
@@ -49,6 +53,7 @@ type Conn struct {
 	fd     int
 	closed bool
 	shut   atomic.Bool // closed, for those who do not hold life
+	lame   atomic.Bool // epoll would not take it
 
 	readBy, writeBy atomic.Int64 // deadlines, unix nanoseconds; 0: none
 
@@ -56,9 +61,11 @@ type Conn struct {
 	state     state
 	again     bool // another turn is due
 	slot      int32
-	listed    bool   // the loop knows the descriptor
-	interests uint32 // what it was told to look for
-	in, out   chan struct{}
+	listed    bool          // the loop knows the descriptor
+	interests uint32        // what it was told to look for
+	in, out   chan struct{} // those who wait to read and to write
+
+	waits bool // stands among the loop's held; guarded by the loop's mu
 }
 
 type state uint8
@@ -85,6 +92,14 @@ func Unwrap(c net.Conn) *Conn {
 			return nil
 		}
 		c = u.NetConn()
+	}
+	return nil
+}
+
+// closeWrite is CloseWrite of the connection that was wrapped.
+func (c *Conn) closeWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
 	}
 	return nil
 }

@@ -14,10 +14,12 @@
 //
 // A step may block. It calls [Loop.Yield] before it does, and another goroutine
 // takes over the loop at once; the blocked one finishes its turn and retires.
-// Whatever the leader had in hand is found again by its successor, because
-// readiness is asked for by level (epoll(7), "Level-triggered and
-// edge-triggered"). A step that blocks or computes for long without a word is
-// noticed by a watchdog within some ten milliseconds.
+// Whatever the leader had in hand is found again by its successor: events,
+// because readiness is asked for by level (epoll(7), "Level-triggered and
+// edge-triggered"), and those who are due for other reasons, because they stand
+// in a line that both see. A step that blocks or computes for long without a
+// word is noticed by a watchdog within some ten milliseconds, or two tenths of a
+// second if the loop had nothing to do before. A step must not panic.
 //
 // # Ownership
 //

@@ -49,8 +49,11 @@ func (c *Conn) transfer(trap uintptr, p []byte) (int, error) {
 	c.life.RLock()
 	defer c.life.RUnlock()
 	for {
-		if c.closed {
+		switch {
+		case c.closed:
 			return 0, net.ErrClosed
+		case c.lame.Load():
+			return 0, errUnwatched
 		}
 		n, _, errno := syscall.RawSyscall6(trap, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
 			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
@@ -76,7 +79,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	patient := c.Patient.Load()
-	if !patient && c.drained && !c.shut.Load() && c.readBy.Load() == 0 {
+	if !patient && c.drained && !c.shut.Load() && !c.lame.Load() && c.readBy.Load() == 0 {
 		return 0, ErrAgain
 	}
 	for {
@@ -90,7 +93,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		case err == ErrAgain:
 			c.waitReady(&c.in, unix.EPOLLIN, &c.readBy)
 			continue
-		case err == net.ErrClosed:
+		case err == net.ErrClosed, err == errUnwatched:
 			return 0, err
 		case err != nil:
 			return 0, opError("read", err)
@@ -119,7 +122,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		case err == ErrAgain:
 			c.loop.Yield()
 			c.waitReady(&c.out, unix.EPOLLOUT, &c.writeBy)
-		case err == net.ErrClosed:
+		case err == net.ErrClosed, err == errUnwatched:
 			return done, err
 		case err != nil:
 			return done, opError("write", err)
@@ -131,11 +134,11 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // Close closes the connection. A turn that is due still comes.
 func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.attached.Load() {
 		return c.Conn.Close()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.life.Lock()
 	defer c.life.Unlock()
 	if c.closed {
@@ -155,10 +158,7 @@ func (c *Conn) Close() error {
 // CloseWrite ends the stream that is written.
 func (c *Conn) CloseWrite() error {
 	if !c.attached.Load() {
-		if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-			return w.CloseWrite()
-		}
-		return nil
+		return c.closeWrite()
 	}
 	c.life.RLock()
 	defer c.life.RUnlock()
@@ -170,39 +170,38 @@ func (c *Conn) CloseWrite() error {
 
 // SetDeadline sets both deadlines.
 func (c *Conn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy.Store(deadline(t))
+	c.writeBy.Store(deadline(t))
 	if !c.attached.Load() {
 		return c.Conn.SetDeadline(t)
 	}
-	c.readBy.Store(deadline(t))
-	c.writeBy.Store(deadline(t))
-	c.nudge()
+	signal(c.in) // to look at the deadline again
+	signal(c.out)
 	return nil
 }
 
 // SetReadDeadline sets the deadline for reads.
 func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy.Store(deadline(t))
 	if !c.attached.Load() {
 		return c.Conn.SetReadDeadline(t)
 	}
-	c.readBy.Store(deadline(t))
-	c.nudge()
+	signal(c.in)
 	return nil
 }
 
 // SetWriteDeadline sets the deadline for writes.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writeBy.Store(deadline(t))
 	if !c.attached.Load() {
 		return c.Conn.SetWriteDeadline(t)
 	}
-	c.writeBy.Store(deadline(t))
-	c.nudge()
-	return nil
-}
-
-// nudge lets those who wait look at the deadlines again.
-func (c *Conn) nudge() {
-	c.mu.Lock()
-	signal(c.in)
 	signal(c.out)
-	c.mu.Unlock()
+	return nil
 }

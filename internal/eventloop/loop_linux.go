@@ -15,29 +15,30 @@ type Loop struct {
 	idle     func()
 
 	leader  atomic.Pointer[leader]
-	running atomic.Int32  // leaders, present and past, that have not returned
-	resumes atomic.Uint64 // calls of Resume
-	rung    atomic.Bool   // the bell rings and has not been heard
+	resumes atomic.Uint64 // calls of Resume; changed under mu
 	stop    chan struct{}
 
-	mu     sync.Mutex // guards what follows
-	conns  []*Conn    // by slot; slot 0 is the bell
-	free   []int32
-	posted []*Conn // due for a turn
-	held   []*Conn
-	resume bool // those who are held are due
-	idling bool // the leader is in idle and looks at what is due behind it
-	ended  bool
+	mu      sync.Mutex // guards what follows; taken behind a Conn's mu
+	conns   []*Conn    // by slot; slot 0 is the bell
+	free    []int32
+	due     line // for a turn
+	held    []*Conn
+	idling  bool // the leader is in idle and looks at what is due behind it
+	rung    bool // the bell rings and has not been heard
+	running int  // leaders, present and past, that have not returned
+	ended   bool
+	dead    bool // ep and bell are closed, and their numbers may be another's
 }
 
 // A leader is the goroutine that runs the loop.
 type leader struct {
-	lost  atomic.Bool   // another has taken over
+	lost  atomic.Bool   // another has taken over; set under the loop's mu
 	turns atomic.Uint64 // odd during a turn
 }
 
 // New starts a loop. idle is called whenever nothing is left to do for the
-// moment, and at least every half millisecond while there is; it must not block.
+// moment, and at least every half millisecond while there is; it may block as a
+// turn may.
 func New(idle func()) (*Loop, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -59,11 +60,15 @@ func New(idle func()) (*Loop, error) {
 	return l, nil
 }
 
-// Close ends the loop. Every connection that was attached must be closed before.
+// Close ends the loop; it does not wait for that. Every connection that was
+// attached must be closed before. Later calls do nothing.
 func (l *Loop) Close() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
 	l.ended = true
-	l.mu.Unlock()
 	close(l.stop)
 	l.ring()
 }
@@ -71,44 +76,62 @@ func (l *Loop) Close() {
 // Yield tells that the calling turn is about to block: another goroutine takes
 // over. Called from elsewhere it does no harm.
 func (l *Loop) Yield() {
-	if me := l.leader.Load(); me.lost.CompareAndSwap(false, true) {
-		l.mu.Lock()
-		l.idling = false
-		l.mu.Unlock()
-		l.ring() // what came while the old leader was idling
-		l.lead()
+	me := l.leader.Load()
+	if me.turns.Load()%2 == 0 {
+		return // it is not in a turn: somebody else calls
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || me.lost.Load() {
+		return
+	}
+	me.lost.Store(true)
+	l.idling = false
+	l.ring() // what came while the old leader was idling, and what it leaves undone
+	l.lead()
+}
+
+// lead starts the next leader. mu is held.
+func (l *Loop) lead() {
+	me := new(leader)
+	l.leader.Store(me)
+	l.running++
+	go l.run(me)
 }
 
 // Resume gives a turn to every connection that is held.
 func (l *Loop) Resume() {
-	l.resumes.Add(1)
 	l.mu.Lock()
-	l.resume = true
-	silent := l.idling
-	l.mu.Unlock()
-	if !silent {
+	defer l.mu.Unlock()
+	l.resumes.Add(1)
+	for i, c := range l.held {
+		c.waits = false
+		l.due.push(c)
+		l.held[i] = nil
+	}
+	l.held = l.held[:0]
+	l.announce()
+}
+
+// announce sees to it that those who are due get their turns. mu is held.
+func (l *Loop) announce() {
+	if l.due.len() > 0 && !l.idling {
 		l.ring()
 	}
 }
 
-// ring wakes the leader.
+// ring wakes the leader. mu is held: not only for rung, but because behind the
+// end of the loop the bell's number may belong to another file.
 func (l *Loop) ring() {
-	if l.rung.CompareAndSwap(false, true) {
+	if !l.rung && !l.dead {
+		l.rung = true
 		unix.Write(l.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // fails only when the counter is full: it rings
 	}
 }
 
-func (l *Loop) lead() {
-	me := new(leader)
-	l.leader.Store(me)
-	l.running.Add(1)
-	go l.run(me)
-}
-
 // run is a leader's life.
 func (l *Loop) run(me *leader) {
-	defer l.retire()
+	defer l.retire(me)
 	events := make([]unix.EpollEvent, 128)
 	rested := time.Now()
 	for !me.lost.Load() {
@@ -146,43 +169,35 @@ func (l *Loop) rest(me *leader) bool {
 	l.idling = true
 	l.mu.Unlock()
 	me.turns.Add(1)
+	defer me.turns.Add(1)
 	l.idle()
 	l.mu.Lock()
 	if me.lost.Load() {
 		l.mu.Unlock()
-		me.turns.Add(1)
 		return false // idling is another's now
 	}
 	l.idling = false
-	due := l.due()
 	l.mu.Unlock()
-	l.serve(me, due)
-	me.turns.Add(1)
-	return len(due) > 0
+	return l.serve(me)
 }
 
-// due takes the list of those who are due for a turn. mu is held.
-func (l *Loop) due() []*Conn {
-	due := l.posted
-	l.posted = nil
-	if l.resume {
-		l.resume = false
-		due = append(due, l.held...)
-		clear(l.held)
-		l.held = l.held[:0]
-	}
-	return due
-}
-
-// serve gives turns to those who are due.
-func (l *Loop) serve(me *leader, due []*Conn) {
-	for i, c := range due {
-		if me.lost.Load() {
-			l.post(due[i:]...)
-			return
+// serve gives turns to those who are due by now, and reports whether there were
+// any. Whom it does not come to stays due: the bell rings for it.
+func (l *Loop) serve(me *leader) bool {
+	l.mu.Lock()
+	n := l.due.len()
+	l.mu.Unlock()
+	for i := 0; i < n && !me.lost.Load(); i++ {
+		l.mu.Lock()
+		c := l.due.pop()
+		l.mu.Unlock()
+		if c == nil {
+			break // a successor was faster
 		}
+		me.turns.Add(2) // for the watchdog: the last turn is over
 		c.turn(false)
 	}
+	return n > 0
 }
 
 // wait sleeps until something is ready. Before it comes pollNow: a call that
@@ -195,7 +210,7 @@ func wait(ep int, events []unix.EpollEvent) int {
 	return n
 }
 
-// event handles one event. It reports whether the loop has ended.
+// event handles one event. It reports whether the leader must go.
 func (l *Loop) event(me *leader, ev *unix.EpollEvent) bool {
 	if ev.Fd == 0 {
 		return l.heard(me)
@@ -215,48 +230,76 @@ func (l *Loop) event(me *leader, ev *unix.EpollEvent) bool {
 	return false
 }
 
-// heard runs those who were posted, and those who are held if they may go on.
+// heard runs those who are due. It reports whether the loop has ended, for this
+// leader at least: one that was replaced leaves the bell to its successor.
 func (l *Loop) heard(me *leader) (ended bool) {
 	l.mu.Lock()
-	if l.ended {
+	if l.ended || me.lost.Load() {
 		l.mu.Unlock()
 		return true // the bell goes on ringing, for every leader to hear
 	}
 	var count [8]byte
 	unix.Read(l.bell, count[:])
-	l.rung.Store(false)
-	due := l.due()
+	l.rung = false
 	l.mu.Unlock()
-	l.serve(me, due)
+	l.serve(me)
 	return false
 }
 
-// post makes connections due for a turn.
-func (l *Loop) post(cs ...*Conn) {
+// post makes a connection due for a turn.
+func (l *Loop) post(c *Conn) {
 	l.mu.Lock()
-	l.posted = append(l.posted, cs...)
-	silent := l.idling
-	l.mu.Unlock()
-	if !silent {
-		l.ring()
-	}
+	defer l.mu.Unlock()
+	l.due.push(c)
+	l.announce()
 }
 
-// hold keeps c until the next Resume.
-func (l *Loop) hold(c *Conn) {
+// enter gives c a slot; c.mu is held.
+func (l *Loop) enter(c *Conn) bool {
 	l.mu.Lock()
-	l.held = append(l.held, c)
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return false
+	}
+	if n := len(l.free); n > 0 {
+		c.slot, l.free = l.free[n-1], l.free[:n-1]
+		l.conns[c.slot] = c
+	} else {
+		c.slot = int32(len(l.conns))
+		l.conns = append(l.conns, c)
+	}
+	return true
+}
+
+// hold keeps c until the next Resume. It reports false if there was one since
+// seen was read: that was perhaps what c waits for.
+func (l *Loop) hold(c *Conn, seen uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.resumes.Load() != seen {
+		return false
+	}
+	if !c.waits { // or it was woken while it waited
+		c.waits = true
+		l.held = append(l.held, c)
+	}
+	return true
 }
 
 // retire ends a leader's life. The last one of a loop that has ended closes its
 // descriptors; connections keep theirs.
-func (l *Loop) retire() {
-	if l.running.Add(-1) > 0 {
-		return
+func (l *Loop) retire(me *leader) {
+	if me.lost.Load() {
+		l.idle() // about what came of its last turn; the successor may be asleep
 	}
-	unix.Close(l.ep)
-	unix.Close(l.bell)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running--
+	if l.ended && l.running == 0 {
+		l.dead = true
+		unix.Close(l.ep)
+		unix.Close(l.bell)
+	}
 }
 
 // watch takes the loop away from a turn that blocks or computes for long.
@@ -283,183 +326,4 @@ func (l *Loop) watch() {
 		}
 		last, seen = me, turns
 	}
-}
-
-// Attach moves c's descriptor to the loop. It reports false, and leaves c as it
-// was, if c has none or there are too many. From now on reads outside turns must
-// be Patient.
-func (c *Conn) Attach(l *Loop) bool {
-	fd, err := duplicate(c.Conn)
-	if err != nil || fd < 0 {
-		return false
-	}
-	c.loop, c.fd = l, fd
-	c.attached.Store(true)
-	c.Conn.Close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.free); n > 0 {
-		c.slot, l.free = l.free[n-1], l.free[:n-1]
-		l.conns[c.slot] = c
-	} else {
-		c.slot = int32(len(l.conns))
-		l.conns = append(l.conns, c)
-	}
-	return true
-}
-
-// Start gives c its first turn, and one whenever there is something to read.
-// Reading during a turn returns ErrAgain where it would wait.
-func (c *Conn) Start(step func() Verdict) {
-	c.mu.Lock()
-	c.step = step
-	c.interest(c.interests | unix.EPOLLIN)
-	c.mu.Unlock()
-	c.Wake()
-}
-
-// Wake makes c due for a turn, whatever it waits for.
-func (c *Conn) Wake() {
-	if c.attached.Load() {
-		c.loop.post(c)
-	}
-}
-
-// turn runs the step, unless it runs already: then once more behind that.
-func (c *Conn) turn(event bool) {
-	c.mu.Lock()
-	switch {
-	case c.step == nil || c.state == gone: // somebody may read all the same
-		c.interest(c.interests &^ unix.EPOLLIN)
-		signal(c.in)
-		c.mu.Unlock()
-		return
-	case c.state == running:
-		c.again = c.again || !event || c.in == nil
-		if event {
-			c.interest(c.interests &^ unix.EPOLLIN) // or it would come at once again
-		}
-		signal(c.in)
-		c.mu.Unlock()
-		return
-	case c.state == held && event:
-		c.interest(c.interests &^ unix.EPOLLIN)
-		c.mu.Unlock()
-		return
-	}
-	c.state = running
-	c.mu.Unlock()
-	for {
-		if event {
-			c.drained = false // there is more
-		}
-		resumes := c.loop.resumes.Load()
-		v := c.step()
-		c.mu.Lock()
-		if v == Done {
-			c.state = gone
-			c.interest(c.interests &^ unix.EPOLLIN)
-			c.mu.Unlock()
-			return
-		}
-		if !c.again && (v != Held || c.loop.resumes.Load() == resumes) {
-			c.rest(v)
-			c.mu.Unlock()
-			return
-		}
-		c.again, event = false, true
-		c.mu.Unlock()
-	}
-}
-
-// rest ends a turn. mu is held.
-func (c *Conn) rest(v Verdict) {
-	if v == Held {
-		c.state = held
-		c.loop.hold(c)
-		return
-	}
-	c.state = idle
-	c.interest(c.interests | unix.EPOLLIN)
-	if v == More {
-		c.loop.post(c)
-	}
-}
-
-// leave takes c off the loop's list, once it is closed. mu is held.
-func (c *Conn) leave() {
-	l := c.loop
-	l.mu.Lock()
-	l.conns[c.slot] = nil
-	l.free = append(l.free, c.slot)
-	l.mu.Unlock()
-}
-
-// interest tells the loop what to look for. Without any the descriptor is taken
-// off its list: errors and hang-ups would be reported all the same. mu is held.
-func (c *Conn) interest(events uint32) {
-	if events == c.interests {
-		return
-	}
-	c.interests = events
-	c.life.RLock()
-	defer c.life.RUnlock()
-	if c.closed {
-		return // closing has taken it off
-	}
-	op := unix.EPOLL_CTL_MOD
-	switch {
-	case events == 0:
-		op = unix.EPOLL_CTL_DEL
-	case !c.listed:
-		op = unix.EPOLL_CTL_ADD
-	}
-	c.listed = events != 0
-	unix.EpollCtl(c.loop.ep, op, c.fd, &unix.EpollEvent{Events: events, Fd: c.slot})
-}
-
-func signal(ch chan struct{}) {
-	if ch == nil {
-		return
-	}
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
-func (c *Conn) wakeWriter() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.out == nil {
-		c.interest(c.interests &^ unix.EPOLLOUT)
-		return
-	}
-	signal(c.out)
-}
-
-// waitReady waits until the descriptor is ready for reading or writing, closed
-// or out of time. It is level-triggered: a false alarm costs one more try.
-func (c *Conn) waitReady(ready *chan struct{}, events uint32, by interface{ Load() int64 }) {
-	ch := make(chan struct{}, 1)
-	c.mu.Lock()
-	*ready = ch
-	c.interest(c.interests | events)
-	c.mu.Unlock()
-	var timeout <-chan time.Time
-	if d := by.Load(); d != 0 {
-		t := time.NewTimer(time.Until(time.Unix(0, d)))
-		defer t.Stop()
-		timeout = t.C
-	}
-	select {
-	case <-ch:
-	case <-timeout:
-	}
-	c.mu.Lock()
-	*ready = nil
-	if events == unix.EPOLLOUT {
-		c.interest(c.interests &^ unix.EPOLLOUT)
-	}
-	c.mu.Unlock()
 }

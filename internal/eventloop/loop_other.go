@@ -30,3 +30,6 @@ func (c *Conn) Start(func() Verdict) {}
 
 // Wake does nothing.
 func (c *Conn) Wake() {}
+
+// CloseWrite ends the stream that is written.
+func (c *Conn) CloseWrite() error { return c.closeWrite() }
