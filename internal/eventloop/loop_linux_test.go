@@ -343,7 +343,7 @@ func TestHeldAreResumed(t *testing.T) {
 			runtime.Gosched()
 		}
 	})
-	const conns, rounds = 50, 200
+	const conns, rounds = 50, 60
 	var wg sync.WaitGroup
 	for i := range conns {
 		c, there := attached(t, l, "unix")
@@ -442,7 +442,7 @@ func TestForeignYields(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
 			for {
 				select {
@@ -455,7 +455,7 @@ func TestForeignYields(t *testing.T) {
 			}
 		})
 	}
-	for range 300 {
+	for range 50 {
 		answers(t, there)
 	}
 	close(stop)
