@@ -530,15 +530,11 @@ func TestBehindTheEnd(t *testing.T) {
 	})
 	var fds [8]int
 	for i := range fds { // one of them gets the bell's number
-		if fds[i], err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fds[i])
+		fds[i] = eventfd(t)
 	}
 	l.Resume()
 	l.Yield()
 	c.Wake()
-	l.ring()
 	for _, fd := range fds {
 		var b [8]byte
 		if n, _ := unix.Read(fd, b[:]); n > 0 {
@@ -616,4 +612,14 @@ func TestLine(t *testing.T) {
 			t.Fatalf("%d, want %d", q.len(), in-out)
 		}
 	}
+}
+
+func eventfd(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
 }

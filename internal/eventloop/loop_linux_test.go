@@ -462,3 +462,63 @@ func TestForeignYields(t *testing.T) {
 	wg.Wait()
 	answers(t, there)
 }
+
+// A Resume during the very turn that ends with Held counts, and so does a Wake:
+// what they tell of may have come behind the step's last look.
+func TestCallsDuringTheTurn(t *testing.T) {
+	for name, call := range map[string]func(*Loop, *Conn){
+		"Resume": func(l *Loop, _ *Conn) { l.Resume() },
+		"Wake":   func(_ *Loop, c *Conn) { c.Wake() },
+	} {
+		for what, v := range map[string]Verdict{"Held": Held, "Again": Again} {
+			if name == "Resume" && v == Again {
+				continue // it waits for input
+			}
+			t.Run(name+" "+what, func(t *testing.T) {
+				l := newLoop(t, nil)
+				c, _ := attached(t, l, "tcp")
+				turns := 0
+				second := make(chan struct{})
+				c.Start(func() Verdict {
+					if turns++; turns == 2 {
+						close(second)
+						return Done
+					}
+					l.Yield()
+					call(l, c)
+					if name == "Wake" {
+						for !c.dueAgain() { // the successor has heard of it
+							time.Sleep(time.Millisecond)
+						}
+					}
+					return v
+				})
+				receive(t, "a second turn", second)
+			})
+		}
+	}
+}
+
+func (c *Conn) dueAgain() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.again
+}
+
+// A leader that was replaced leaves the bell to its successor, who would sleep
+// through it otherwise, and the descriptors to a loop that goes on.
+func TestLostLeaderTakesNothing(t *testing.T) {
+	l := newLoop(t, nil)
+	hush := &Loop{ep: -1, bell: eventfd(t), conns: []*Conn{nil}, idle: func() {}, running: 1}
+	c, _ := attached(t, l, "tcp")
+	hush.post(c)
+	me := new(leader)
+	me.lost.Store(true)
+	if !hush.heard(me) || !hush.rung || hush.due.len() != 1 {
+		t.Error("it took the bell")
+	}
+	hush.retire(me) // between Yield's two steps, as it were
+	if hush.dead {
+		t.Error("it closed the loop")
+	}
+}
