@@ -327,10 +327,15 @@ func child(dir string) {
 	}
 	fmt.Println("durable", j.Durable())
 	var mu sync.Mutex
-	for range 4 {
+	for w := range 4 {
 		go func() {
 			for i := 0; ; i++ {
-				m, err := j.Append(event(i))
+				write := j.Append
+				if w%2 == 1 {
+					write = j.Queue
+				}
+				m, err := write(event(i))
+				j.Kick()
 				if err == nil {
 					err = j.Wait(context.Background(), m)
 				}
