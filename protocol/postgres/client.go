@@ -77,7 +77,7 @@ func (s *session) read() error {
 		if !errors.Is(err, errTimeout) || s.ctx.Err() != nil {
 			return err
 		}
-		s.conn.SetReadDeadline(time.Time{})
+		s.readOn()
 		if s.script != nil {
 			s.script = nil
 			s.endScript()
@@ -85,6 +85,15 @@ func (s *session) read() error {
 				return err
 			}
 		}
+	}
+}
+
+// readOn lifts the deadline that interrupted reading, but for the one that ends
+// the session: close cancels ctx first.
+func (s *session) readOn() {
+	s.conn.SetReadDeadline(time.Time{})
+	if s.ctx.Err() != nil {
+		s.conn.SetReadDeadline(past)
 	}
 }
 

@@ -147,6 +147,12 @@ func (k *keeper) Append(es ...*access.Event) (access.Mark, error) {
 
 func (k *keeper) Wait(context.Context, access.Mark) error { return nil }
 
+// Queue, Kick, Settled and Notify let sessions run by turns.
+func (k *keeper) Queue(es ...*access.Event) (access.Mark, error) { return k.Append(es...) }
+func (k *keeper) Kick()                                          {}
+func (k *keeper) Settled(access.Mark) bool                       { return true }
+func (k *keeper) Notify(func()) (stop func())                    { return func() {} }
+
 func (k *keeper) Begin(string, access.Subject, access.Resource) (Recording, error) { return k, nil }
 func (k *keeper) Input(_, text string)                                             { k.add([]byte(text)) }
 func (k *keeper) Output(_ string, p []byte)                                        { k.add(p) }
@@ -176,8 +182,6 @@ func newMaskedWorld(t testing.TB) *maskedWorld {
 // maskedWorldOf is a maskedWorld with a schema and a policy of its own.
 func maskedWorldOf(t testing.TB, schema, rules string) *maskedWorld {
 	t.Helper()
-	w := newRelayWorld(t)
-	w.pg.Exec(t, w.db, schema)
 	docs, problems := strictyaml.Parse("policy.yaml", []byte(rules))
 	set, more := policy.Load(docs)
 	if problems = append(problems, more...); len(problems) > 0 {
@@ -185,8 +189,11 @@ func maskedWorldOf(t testing.TB, schema, rules string) *maskedWorld {
 	}
 	live := new(policy.Live)
 	live.Swap(set)
-	m := &maskedWorld{relayWorld: w, kept: new(keeper), needles: maskedNeedles()}
-	w.srv.Gate.Decider, w.srv.Gate.Journal, w.srv.Recorder = live, m.kept, m.kept
+	m := &maskedWorld{kept: new(keeper), needles: maskedNeedles()}
+	m.relayWorld = newRelayWorld(t, func(srv *Server) {
+		srv.Gate.Decider, srv.Gate.Journal, srv.Recorder = live, m.kept, m.kept
+	})
+	m.pg.Exec(t, m.db, schema)
 	return m
 }
 

@@ -80,7 +80,8 @@ type relayEvent struct {
 
 func allowAll(access.Request) access.Decision { return access.Decision{Effect: access.Allow} }
 
-func newRelayWorld(t testing.TB) *relayWorld {
+// newRelayWorld starts a gateway, after set has had its way with it.
+func newRelayWorld(t testing.TB, set ...func(*Server)) *relayWorld {
 	t.Helper()
 	a, err := analyzer()
 	if err != nil {
@@ -91,6 +92,9 @@ func newRelayWorld(t testing.TB) *relayWorld {
 	w.srv = &Server{
 		Gate:      &pipeline.Gate{Decider: w, Approver: w, Journal: w, Identity: relayIdentity{}, Now: time.Now, Meter: pipeline.NewMeter(), MaxHold: time.Minute},
 		Directory: newStartupDirectory(), Targets: w, Analyzer: a, Now: time.Now,
+	}
+	for _, f := range set {
+		f(w.srv)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -27,8 +27,9 @@ func denyVerbs(verbs ...access.Verb) func(access.Request) access.Decision {
 
 const denied = "42501 sluice: denied by p/r: not here"
 
-func TestSimpleQueries(t *testing.T) {
-	w := newRelayWorld(t)
+func TestSimpleQueries(t *testing.T) { eitherWay(t, testSimpleQueries) }
+
+func testSimpleQueries(t *testing.T, w *relayWorld) {
 	c := w.connect()
 	w.decide = denyVerbs(access.VerbDelete, access.VerbDrop)
 	for _, tt := range []struct{ sql, want string }{
@@ -76,8 +77,9 @@ func TestSimpleQueries(t *testing.T) {
 	}
 }
 
-func TestPipelines(t *testing.T) {
-	w := newRelayWorld(t)
+func TestPipelines(t *testing.T) { eitherWay(t, testPipelines) }
+
+func testPipelines(t *testing.T, w *relayWorld) {
 	execSQL(w.connect(), "create table t(id int primary key)")
 	w.decide = denyVerbs(access.VerbDelete)
 	parse := func(name, sql string) *pgproto3.Parse { return &pgproto3.Parse{Name: name, Query: sql} }
@@ -137,7 +139,10 @@ func many(a, b, c, d pgproto3.FrontendMessage, n int) (ms []pgproto3.FrontendMes
 // A stale name is the classic bypass: the statement that the gateway believes
 // in was never parsed, and the old one still stands.
 func TestAStaleNameIsNotJudgedByItsNewText(t *testing.T) {
-	w := newRelayWorld(t)
+	eitherWay(t, testAStaleNameIsNotJudgedByItsNewText)
+}
+
+func testAStaleNameIsNotJudgedByItsNewText(t *testing.T, w *relayWorld) {
 	execSQL(w.connect(), "create table t(id int primary key); insert into t values (1)")
 	judged := []string{}
 	w.decide = func(r access.Request) access.Decision {
@@ -160,8 +165,9 @@ func TestAStaleNameIsNotJudgedByItsNewText(t *testing.T) {
 	}
 }
 
-func TestCopy(t *testing.T) {
-	w := newRelayWorld(t)
+func TestCopy(t *testing.T) { eitherWay(t, testCopy) }
+
+func testCopy(t *testing.T, w *relayWorld) {
 	c := w.connect()
 	execSQL(c, "create table t(id int, v text)")
 	ctx := context.Background()
@@ -194,8 +200,9 @@ func TestCopy(t *testing.T) {
 }
 
 // libpq sends Sync right behind Execute, and once more behind the data.
-func TestCopyInExtended(t *testing.T) {
-	w := newRelayWorld(t)
+func TestCopyInExtended(t *testing.T) { eitherWay(t, testCopyInExtended) }
+
+func testCopyInExtended(t *testing.T, w *relayWorld) {
 	execSQL(w.connect(), "create table t(id int)")
 	k := w.talk()
 	k.send(&pgproto3.Parse{Query: "copy t from stdin"}, &pgproto3.Bind{}, &pgproto3.Execute{}, &pgproto3.Sync{})
@@ -220,8 +227,9 @@ func TestCopyInExtended(t *testing.T) {
 }
 
 // A COPY that fails at once leaves its client sending data to nobody.
-func TestCopyDataBehindAnError(t *testing.T) {
-	w := newRelayWorld(t)
+func TestCopyDataBehindAnError(t *testing.T) { eitherWay(t, testCopyDataBehindAnError) }
+
+func testCopyDataBehindAnError(t *testing.T, w *relayWorld) {
 	k := w.talk()
 	k.send(&pgproto3.Query{String: "copyy t from stdin"}, &pgproto3.CopyData{Data: []byte("1\n")}, &pgproto3.CopyDone{})
 	if got := k.until(1); got != "E42601 ZI" {
@@ -233,8 +241,9 @@ func TestCopyDataBehindAnError(t *testing.T) {
 	}
 }
 
-func TestCancelReachesTheUpstream(t *testing.T) {
-	w := newRelayWorld(t)
+func TestCancelReachesTheUpstream(t *testing.T) { eitherWay(t, testCancelReachesTheUpstream) }
+
+func testCancelReachesTheUpstream(t *testing.T, w *relayWorld) {
 	c := w.connect()
 	done := make(chan string, 1)
 	go func() { done <- execSQL(c, "select pg_sleep(60)") }()
@@ -250,8 +259,9 @@ func TestCancelReachesTheUpstream(t *testing.T) {
 	}
 }
 
-func TestWaitingForApproval(t *testing.T) {
-	w := newRelayWorld(t)
+func TestWaitingForApproval(t *testing.T) { eitherWay(t, testWaitingForApproval) }
+
+func testWaitingForApproval(t *testing.T, w *relayWorld) {
 	execSQL(w.connect(), "create table t(id int); insert into t values (1)")
 	asks := func(r access.Request) access.Decision {
 		if r.Action.Verb == access.VerbDelete && r.Context.Approved == nil {
@@ -302,8 +312,9 @@ func TestWaitingForApproval(t *testing.T) {
 	}
 }
 
-func TestNothingRunsUnrecorded(t *testing.T) {
-	w := newRelayWorld(t)
+func TestNothingRunsUnrecorded(t *testing.T) { eitherWay(t, testNothingRunsUnrecorded) }
+
+func testNothingRunsUnrecorded(t *testing.T, w *relayWorld) {
 	c := w.connect()
 	execSQL(c, "create table t(id int)")
 	w.mu.Lock()
@@ -321,8 +332,9 @@ func TestNothingRunsUnrecorded(t *testing.T) {
 }
 
 // A pure read is forwarded at once, but its answer waits for the record.
-func TestAnswersWaitForTheRecord(t *testing.T) {
-	w := newRelayWorld(t)
+func TestAnswersWaitForTheRecord(t *testing.T) { eitherWay(t, testAnswersWaitForTheRecord) }
+
+func testAnswersWaitForTheRecord(t *testing.T, w *relayWorld) {
 	c := w.connect()
 	execSQL(c, "create table t(id int)")
 	execSQL(c, "select 1")
@@ -343,8 +355,9 @@ func TestAnswersWaitForTheRecord(t *testing.T) {
 	}
 }
 
-func TestOutcomes(t *testing.T) {
-	w := newRelayWorld(t)
+func TestOutcomes(t *testing.T) { eitherWay(t, testOutcomes) }
+
+func testOutcomes(t *testing.T, w *relayWorld) {
 	c := w.connect()
 	execSQL(c, "create table t(id int primary key)")
 	execSQL(c, "insert into t values (1); insert into t values (1)")

@@ -4,7 +4,6 @@ package postgres
 
 import (
 	"errors"
-	"time"
 
 	"sluice/access"
 	"sluice/protocol/postgres/wire"
@@ -65,7 +64,7 @@ func (s *session) stopWatching() error {
 	s.waiting.set(false)
 	s.conn.SetReadDeadline(past)
 	<-w.done
-	s.conn.SetReadDeadline(time.Time{})
+	s.readOn()
 	s.readPatiently(false)
 	s.in.Append(w.ahead)
 	return w.err
