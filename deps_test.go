@@ -90,6 +90,7 @@ var rules = map[string]rule{
 	"internal/eventloop":   {why: "epoll for adapters; knows connections, not what they say"},
 	"internal/uuid7":       {pure: true, why: "RFC 9562 identifiers from a given time"},
 	"internal/jsonpath":    {pure: true, why: "the paths into JSON that policy checks and mask follows"},
+	"internal/sqlgen":      {pure: true, why: "random SQL from a seed, for tests that must hold whatever a statement is"},
 	"internal/strictyaml":  {pure: true, why: "YAML that reports every mistake with its place"},
 	"internal/pgserver":    {why: "a throw-away PostgreSQL for tests, demo and benchmarks"},
 	"internal/pgtest":      {may: []string{"internal/pgserver"}, why: "the same, for tests"},

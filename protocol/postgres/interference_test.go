@@ -2,10 +2,11 @@ package postgres
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/sqlgen"
 )
 
 // Two worlds differ in nothing but masked values. Whatever a statement is, it must
@@ -32,273 +33,13 @@ func interferenceRows(secrets [][2]string) string {
 	return sql.String()
 }
 
-// A source is something in FROM: its alias and its columns with their types, t
-// or i, in that order.
-type sqlSource struct {
-	alias string
-	cols  []sqlColumn
-}
-
-type sqlColumn struct{ name, kind string }
-
-type sqlGenerator struct {
-	r    *rand.Rand
-	n    int // names given
-	size int // nodes left
-	ctes []sqlSource
-}
-
-func (g *sqlGenerator) name(prefix string) string {
-	g.n++
-	return fmt.Sprint(prefix, g.n)
-}
-
-func pick[T any](g *sqlGenerator, of ...T) T { return of[g.r.IntN(len(of))] }
-
-func (g *sqlGenerator) chance(percent int) bool { return g.r.IntN(100) < percent }
-
-// relations are what the schema has.
-var sqlRelations = map[string][]sqlColumn{
-	"people": {{"id", "i"}, {"name", "t"}, {"town", "t"}, {"email", "t"}, {"pay", "i"}},
-	"visits": {{"id", "i"}, {"person", "i"}, {"note", "t"}, {"mail", "t"}},
-	"plain":  {{"id", "i"}, {"name", "t"}, {"contact", "t"}, {"pay", "i"}},
-	"turned": {{"id", "i"}, {"l", "t"}, {"more", "i"}, {"town", "t"}},
-	"both_":  {{"id", "i"}, {"e", "t"}},
-}
-
-// query returns a query and the columns that it yields.
-func (g *sqlGenerator) query(outer []sqlSource) (string, []sqlColumn) {
-	g.size--
-	switch {
-	case g.size > 0 && g.chance(12):
-		return g.union(outer)
-	case g.size > 0 && g.chance(12):
-		return g.with(outer)
-	case g.chance(5):
-		cell := g.expr(outer, "t")
-		return "VALUES ('v', " + cell + "), ('w', NULL)", []sqlColumn{{"column1", "t"}, {"column2", "t"}}
-	}
-	return g.selects(outer, nil)
-}
-
-// selects returns a SELECT; its columns have the kinds asked for, if any are.
-func (g *sqlGenerator) selects(outer []sqlSource, kinds []string) (string, []sqlColumn) {
-	from, in := g.from(outer)
-	in = append(in, outer...)
-	if kinds == nil {
-		for range 1 + g.r.IntN(3) {
-			kinds = append(kinds, pick(g, "t", "t", "i"))
-		}
-	}
-	var targets []string
-	var cols []sqlColumn
-	grouped := g.chance(10)
-	var keys []string
-	for _, k := range kinds {
-		c := sqlColumn{g.name("c"), k}
-		e := g.expr(in, k)
-		if grouped && g.chance(50) {
-			e = g.aggregate(in, k)
-		} else if grouped {
-			e = g.column(in, k)
-			keys = append(keys, e)
-		}
-		targets, cols = append(targets, e+" AS "+c.name), append(cols, c)
-	}
-	sql := "SELECT "
-	if g.chance(6) {
-		sql += "DISTINCT "
-	}
-	sql += strings.Join(targets, ", ") + " FROM " + from
-	if g.chance(45) {
-		sql += " WHERE " + g.predicate(in)
-	}
-	if grouped && len(keys) > 0 {
-		sql += " GROUP BY " + strings.Join(keys, ", ")
-		if g.chance(30) {
-			sql += " HAVING " + g.aggregate(in, "i") + " > 0"
-		}
-	}
-	if g.chance(12) {
-		sql += " ORDER BY " + pick(g, "1", cols[0].name, g.column(in, "i"))
-		if g.chance(40) {
-			sql += " LIMIT 2"
-		}
-	}
-	return sql, cols
-}
-
-func (g *sqlGenerator) union(outer []sqlSource) (string, []sqlColumn) {
-	left, cols := g.selects(outer, nil)
-	var kinds []string
-	for _, c := range cols {
-		kinds = append(kinds, c.kind)
-	}
-	right, _ := g.selects(outer, kinds)
-	return "(" + left + ") " + pick(g, "UNION ALL", "UNION ALL", "UNION", "EXCEPT", "INTERSECT ALL") + " (" + right + ")", cols
-}
-
-func (g *sqlGenerator) with(outer []sqlSource) (string, []sqlColumn) {
-	name := g.name("w")
-	var head string
-	var cols []sqlColumn
-	if g.chance(35) {
-		start, c := g.selects(nil, []string{pick(g, "t", "i"), pick(g, "t", "i"), "i"})
-		var back []string
-		self := []sqlSource{{"r", []sqlColumn{{"a", c[0].kind}, {"b", c[1].kind}, {"n", "i"}}}}
-		for _, col := range c[:2] {
-			back = append(back, g.expr(self, col.kind))
-		}
-		step := "SELECT " + strings.Join(back, ", ") + ", 1 FROM " + name + " r JOIN visits v ON v.id = 1 WHERE r.n = 0"
-		head = "WITH RECURSIVE " + name + "(a, b, n) AS (SELECT q.*, 0 FROM (SELECT " + c[0].name + ", " + c[1].name + " FROM (" + start + ") s) q UNION ALL " + step + ") "
-		cols = self[0].cols
-	} else {
-		body, c := g.query(nil)
-		head, cols = "WITH "+name+" AS ("+body+") ", c
-	}
-	g.ctes = append(g.ctes, sqlSource{name, cols})
-	body, out := g.selects(outer, nil)
-	g.ctes = g.ctes[:len(g.ctes)-1]
-	return head + body, out
-}
-
-func (g *sqlGenerator) from(outer []sqlSource) (string, []sqlSource) {
-	sql, s := g.item(outer)
-	in := []sqlSource{s}
-	for g.size > 0 && g.chance(35) {
-		g.size--
-		lateral := g.chance(25)
-		var seen []sqlSource
-		if lateral {
-			seen = in
-		}
-		more, m := g.item(seen)
-		if lateral && strings.HasPrefix(more, "(") {
-			more = "LATERAL " + more
-		}
-		a, b := pick(g, s.cols...), pick(g, m.cols...)
-		switch {
-		case a.kind == b.kind && g.chance(70):
-			sql += pick(g, " JOIN ", " LEFT JOIN ", " JOIN ") + more + " ON " + s.alias + "." + a.name + " = " + m.alias + "." + b.name
-		default:
-			sql += " CROSS JOIN " + more
-		}
-		in = append(in, m)
-	}
-	return sql, in
-}
-
-func (g *sqlGenerator) item(outer []sqlSource) (string, sqlSource) {
-	alias := g.name("s")
-	switch {
-	case len(g.ctes) > 0 && g.chance(50):
-		c := pick(g, g.ctes...)
-		return c.alias + " " + alias, sqlSource{alias, c.cols}
-	case g.size > 0 && g.chance(35):
-		body, cols := g.query(outer)
-		if g.chance(30) { // renamed
-			var names []string
-			cols = slices.Clone(cols)
-			for i := range cols {
-				cols[i].name = g.name("x")
-				names = append(names, cols[i].name)
-			}
-			return "(" + body + ") " + alias + "(" + strings.Join(names, ", ") + ")", sqlSource{alias, cols}
-		}
-		return "(" + body + ") " + alias, sqlSource{alias, cols}
-	case g.chance(6):
-		return "generate_series(1, " + pick(g, "2", g.expr(outer, "i")) + ") " + alias + "(g)", sqlSource{alias, []sqlColumn{{"g", "i"}}}
-	}
-	name := pick(g, "people", "people", "people", "visits", "plain", "turned", "both_")
-	return name + " " + alias, sqlSource{alias, sqlRelations[name]}
-}
-
-// column is a reference to a column of a kind; a constant if there is none.
-func (g *sqlGenerator) column(in []sqlSource, kind string) string {
-	var all []string
-	for _, s := range in {
-		for _, c := range s.cols {
-			if c.kind == kind {
-				all = append(all, s.alias+"."+c.name)
-			}
-		}
-	}
-	if len(all) == 0 {
-		return g.constant(kind)
-	}
-	return pick(g, all...)
-}
-
-func (g *sqlGenerator) constant(kind string) string {
-	if kind == "i" {
-		return pick(g, "1", "0", "7")
-	}
-	return pick(g, "'a'", "'n1'", "'x1'", "''")
-}
-
-func (g *sqlGenerator) expr(in []sqlSource, kind string) string {
-	g.size--
-	if g.size < 0 || g.chance(60) {
-		return g.column(in, kind)
-	}
-	switch g.r.IntN(9) {
-	case 0:
-		return g.constant(kind)
-	case 1:
-		return "coalesce(" + g.column(in, kind) + ", " + g.expr(in, kind) + ")"
-	case 2:
-		return "CASE WHEN " + g.predicate(in) + " THEN " + g.expr(in, kind) + " ELSE " + g.column(in, kind) + " END"
-	case 3:
-		body, _ := g.selects(in, []string{kind})
-		return "(SELECT * FROM (" + body + ") q LIMIT 1)"
-	case 4:
-		return "nullif(" + g.column(in, kind) + ", " + g.expr(in, kind) + ")"
-	case 5:
-		return g.aggregateQuery(in, kind)
-	}
-	if kind == "i" {
-		return pick(g, g.column(in, "i")+" + 1", "length("+g.column(in, "t")+")", "row_number() OVER (PARTITION BY "+g.column(in, "t")+" ORDER BY "+g.column(in, "i")+")")
-	}
-	return pick(g, "upper("+g.column(in, "t")+")", g.column(in, "t")+"::text", g.column(in, "t")+" || 'z'", "CAST("+g.column(in, "t")+" AS varchar)")
-}
-
-func (g *sqlGenerator) aggregateQuery(in []sqlSource, kind string) string {
-	from, inner := g.from(in)
-	return "(SELECT " + g.aggregate(inner, kind) + " FROM " + from + ")"
-}
-
-func (g *sqlGenerator) aggregate(in []sqlSource, kind string) string {
-	if kind == "i" {
-		return pick(g, "count(*)::int", "count("+g.column(in, "t")+")::int", "count(DISTINCT "+g.column(in, "t")+")::int", "max("+g.column(in, "i")+")", "sum("+g.column(in, "i")+")::int")
-	}
-	return pick(g, "min("+g.column(in, "t")+")", "string_agg("+g.column(in, "t")+", ',')")
-}
-
-func (g *sqlGenerator) predicate(in []sqlSource) string {
-	g.size--
-	k := pick(g, "t", "i")
-	switch g.r.IntN(8) {
-	case 0:
-		return g.column(in, k) + " IS NOT NULL"
-	case 1:
-		return g.column(in, k) + " IN (" + g.constant(k) + ", " + g.constant(k) + ")"
-	case 2:
-		return g.column(in, "t") + " LIKE 'n%'"
-	case 3:
-		if g.size > 0 {
-			body, _ := g.selects(in, []string{k})
-			return g.column(in, k) + " IN (" + body + ")"
-		}
-	case 4:
-		if g.size > 0 {
-			body, _ := g.selects(in, nil)
-			return "EXISTS (" + body + ")"
-		}
-	case 5:
-		return g.column(in, "i") + pick(g, " > ", " = ", " <> ") + g.expr(in, "i")
-	}
-	return g.column(in, k) + " = " + g.column(in, k)
-}
+var interferenceRelations = sqlgen.Schema{Relations: []sqlgen.Relation{
+	{Name: "people", Weight: 3, Columns: []sqlgen.Column{{"id", "int"}, {"name", "text"}, {"town", "text"}, {"email", "text"}, {"pay", "int"}}},
+	{Name: "visits", Columns: []sqlgen.Column{{"id", "int"}, {"person", "int"}, {"note", "text"}, {"mail", "text"}}},
+	{Name: "plain", Columns: []sqlgen.Column{{"id", "int"}, {"name", "text"}, {"contact", "text"}, {"pay", "int"}}},
+	{Name: "turned", Columns: []sqlgen.Column{{"id", "int"}, {"l", "text"}, {"more", "int"}, {"town", "text"}}},
+	{Name: "both_", Columns: []sqlgen.Column{{"id", "int"}, {"e", "text"}}},
+}}
 
 // interfere runs random statements in both worlds and compares the answers.
 func interfere(t *testing.T, a, b *maskedWorld, statements int) {
@@ -309,8 +50,7 @@ func interfere(t *testing.T, a, b *maskedWorld, statements int) {
 	}
 	allowed, touched := 0, 0
 	for seed := range statements {
-		g := &sqlGenerator{r: rand.New(rand.NewPCG(uint64(seed), 1)), size: 2 + seed%14}
-		sql, _ := g.query(nil)
+		sql := sqlgen.New(interferenceRelations, uint64(seed), 2+seed%14).Query()
 		x, y := left.run(simple, sql), right.run(simple, sql)
 		if isRefusal(x) && isRefusal(y) || tooSlow(x) || tooSlow(y) {
 			continue
