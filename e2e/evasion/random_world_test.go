@@ -1,7 +1,6 @@
 package evasion
 
 import (
-	"bytes"
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
@@ -175,8 +174,7 @@ func (f *filling) value(kind string, n int, shown bool) string {
 	case "bool":
 		return []string{"true", "false"}[f.r.IntN(2)]
 	case "int":
-		core := f.random(5, needleDigits[:8]) // below 2^31 with a leading 1
-		v := "1" + core + "042"
+		v := "1" + f.random(5, needleDigits) + "0042" // below 2^31
 		f.find("int", v)
 		return v
 	case "numeric":
@@ -191,11 +189,11 @@ func (f *filling) value(kind string, n int, shown bool) string {
 		}
 		return "'" + day + " 12:13:14Z'"
 	case "uuid":
-		v := f.random(8, "0123456789abcdef")
-		f.find("uuid", v)
+		v := f.random(16, "0123456789abcdef")
+		f.find("uuid", v[:8])
 		bin, _ := hex.DecodeString(v)
-		f.needles = append(f.needles, needle{"uuid raw", bytes.ToLower(bin)})
-		return "'" + v + "-5eed-4bad-8bad-0123456789ab'"
+		f.needles = append(f.needles, needle{"uuid raw", lower(bin)})
+		return "'" + v + "8bad0123456789ab'"
 	case "jsonb":
 		visible := "77"
 		if !shown {
@@ -207,7 +205,7 @@ func (f *filling) value(kind string, n int, shown bool) string {
 		v := f.random(20, "0123456789abcdef")
 		f.find("bytea", v)
 		bin, _ := hex.DecodeString(v)
-		f.needles = append(f.needles, needle{"bytea raw", bytes.ToLower(bin)})
+		f.needles = append(f.needles, needle{"bytea raw", lower(bin)})
 		return `'\x` + v + "'"
 	case "text[]":
 		return "'{" + f.text() + "," + f.text() + "}'"
@@ -234,7 +232,7 @@ func (f *filling) find(name, secret string) {
 	text := []byte(secret)
 	reversed := slices.Clone(text)
 	slices.Reverse(reversed)
-	add := func(how string, b []byte) { f.needles = append(f.needles, needle{name + how, bytes.ToLower(b)}) }
+	add := func(how string, b []byte) { f.needles = append(f.needles, needle{name + how, lower(b)}) }
 	add("", text)
 	add(" reversed", reversed)
 	add(" in hex", []byte(hex.EncodeToString(text)))

@@ -180,8 +180,8 @@ func (a *analysis) unqualified(sc *scope, name string, use access.Use) []column 
 			a.noteUnknown(it)
 		}
 	}
-	if len(found) == 0 && !open {
-		a.wholeRow(sc, name, use)
+	if len(found) == 0 {
+		a.wholeRow(sc, name, use, open)
 	}
 	return found
 }
@@ -193,12 +193,12 @@ func (c *column) in(s *scope) column {
 	return out
 }
 
-// wholeRow resolves a name that is no column: the row of the item called so.
-func (a *analysis) wholeRow(sc *scope, name string, use access.Use) {
+// wholeRow resolves a name that is no known column: the row of the item called so.
+// open: it may also be a column that is not known, which was noted.
+func (a *analysis) wholeRow(sc *scope, name string, use access.Use, open bool) {
 	items := sc.named("", name)
-	if len(items) == 0 {
+	if len(items) == 0 && !open {
 		a.unresolved(sc, name)
-		return
 	}
 	for _, it := range items {
 		a.noteAll(it, asRow(use))
