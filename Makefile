@@ -2,9 +2,10 @@
 # with nothing but Go: what is missing is installed first (scripts/install-deps).
 
 GO      ?= go
-# Seconds for each fuzz target, packages to test, and how many test binaries
+# Time for each fuzz target and for fuzz-masks, packages to test, and how many test binaries
 # run at once: the servers that they start share the machine.
 FUZZ    ?= 20s
+FUZZ_MASKS ?= 30m
 PKG     ?= ./...
 JOBS    ?= 2
 
@@ -45,6 +46,10 @@ soak: build deps-test ## kill -9 under load, a hundred times
 .PHONY: fuzz
 fuzz: deps-build ## every fuzz target for FUZZ=20s each
 	@scripts/fuzz $(FUZZ)
+
+.PHONY: fuzz-masks
+fuzz-masks: build deps-test ## random statements under random masks for FUZZ_MASKS=30m: nothing masked may come out
+	SLUICE_FUZZ=$(FUZZ_MASKS) $(GO) test -count=1 -timeout 24h -v ./e2e/evasion -run TestRandomStatements
 
 .PHONY: lint
 lint: deps-build ## gofmt, go vet, and staticcheck where it can be fetched

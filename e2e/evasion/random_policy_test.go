@@ -43,9 +43,13 @@ var methodsOf = map[string][]string{
 // hashed kinds whose hashes cannot be told from other values.
 var hashedToValues = []string{"int", "numeric", "uuid", "bytea"}
 
+func newPolicy(seed uint64) *randomPolicy {
+	return &randomPolicy{seed: seed, user: fmt.Sprintf("r%x", seed), shown: map[string]bool{}}
+}
+
 func drawPolicy(seed uint64) *randomPolicy {
 	r := rand.New(rand.NewPCG(seed, 2))
-	p := &randomPolicy{seed: seed, user: fmt.Sprintf("r%x", seed), shown: map[string]bool{}}
+	p := newPolicy(seed)
 	p.rule("all", "allow", "", "")
 	permissions := r.IntN(3) == 0
 	hidden := ""
@@ -85,6 +89,9 @@ func (p *randomPolicy) rule(id, effect, match, mask string) {
 func (p *randomPolicy) mask(r *rand.Rand, c secretColumn, permissions bool) {
 	methods := methodsOf[c.kind]
 	m := methods[r.IntN(len(methods))]
+	if m == "hash" && slices.Contains(hashedToValues, c.kind) && !permissions {
+		m = "null"
+	}
 	how := fmt.Sprintf("with: %q", m)
 	switch {
 	case m == "hash" && slices.Contains(hashedToValues, c.kind):
