@@ -66,15 +66,6 @@ var secretColumns = []secretColumn{
 	{"public.people", "secret", "text", append(upTo(4), 9)},
 }
 
-// columnsOf spells a relation's columns: `name type`, comma between them.
-func columnsOf(spelled string) (all []sqlgen.Column) {
-	for _, c := range strings.Split(spelled, ", ") {
-		name, typ, _ := strings.Cut(c, " ")
-		all = append(all, sqlgen.Column{Name: name, Type: typ})
-	}
-	return all
-}
-
 // randomSchema is what the statements are over.
 func randomSchema(version int) sqlgen.Schema {
 	const (
@@ -83,10 +74,10 @@ func randomSchema(version int) sqlgen.Schema {
 	)
 	s := sqlgen.Schema{Modern: version >= 18}
 	table := func(weight int, name, columns string) {
-		s.Relations = append(s.Relations, sqlgen.Relation{Name: name, Columns: columnsOf(columns), Weight: weight, Table: true})
+		s.Relations = append(s.Relations, sqlgen.Relation{Name: name, Columns: sqlgen.Columns(columns), Weight: weight, Table: true})
 	}
 	view := func(name, columns string) {
-		s.Relations = append(s.Relations, sqlgen.Relation{Name: name, Columns: columnsOf(columns)})
+		s.Relations = append(s.Relations, sqlgen.Relation{Name: name, Columns: sqlgen.Columns(columns)})
 	}
 	table(6, "customers", "id int, name text, email text, phone text, card text, national_id text, country text, newsletter bool, created_at timestamptz")
 	table(2, "products", "id int, sku text, name text, price numeric, stock int")

@@ -12,11 +12,21 @@ package sqlgen
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // A Column is a column's name and its type, as SQL names it. Columns are compared
 // and united with those of the same type.
 type Column struct{ Name, Type string }
+
+// Columns reads columns as CREATE TABLE has them: `id int, name text`.
+func Columns(spelled string) (all []Column) {
+	for _, c := range strings.Split(spelled, ", ") {
+		name, typ, _ := strings.Cut(c, " ")
+		all = append(all, Column{Name: name, Type: typ})
+	}
+	return all
+}
 
 // A Relation is a table or view that statements may name.
 type Relation struct {

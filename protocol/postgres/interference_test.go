@@ -34,11 +34,11 @@ func interferenceRows(secrets [][2]string) string {
 }
 
 var interferenceRelations = sqlgen.Schema{Relations: []sqlgen.Relation{
-	{Name: "people", Weight: 3, Columns: []sqlgen.Column{{"id", "int"}, {"name", "text"}, {"town", "text"}, {"email", "text"}, {"pay", "int"}}},
-	{Name: "visits", Columns: []sqlgen.Column{{"id", "int"}, {"person", "int"}, {"note", "text"}, {"mail", "text"}}},
-	{Name: "plain", Columns: []sqlgen.Column{{"id", "int"}, {"name", "text"}, {"contact", "text"}, {"pay", "int"}}},
-	{Name: "turned", Columns: []sqlgen.Column{{"id", "int"}, {"l", "text"}, {"more", "int"}, {"town", "text"}}},
-	{Name: "both_", Columns: []sqlgen.Column{{"id", "int"}, {"e", "text"}}},
+	{Name: "people", Weight: 3, Columns: sqlgen.Columns("id int, name text, town text, email text, pay int")},
+	{Name: "visits", Columns: sqlgen.Columns("id int, person int, note text, mail text")},
+	{Name: "plain", Columns: sqlgen.Columns("id int, name text, contact text, pay int")},
+	{Name: "turned", Columns: sqlgen.Columns("id int, l text, more int, town text")},
+	{Name: "both_", Columns: sqlgen.Columns("id int, e text")},
 }}
 
 // interfere runs random statements in both worlds and compares the answers.
