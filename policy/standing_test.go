@@ -25,7 +25,7 @@ func TestStanding(t *testing.T) {
   - {id: text, match: {groups: [analysts], verbs: [select]}, effect: mask, mask: {detect: [email], with: redact}}
   - {id: watch, mode: monitor, match: {}, effect: deny}
   - {id: fast, match: {groups: [writers]}, effect: limit, limit: {timeout: 10s}}
-`) + classified)
+`)+classified)
 	res := ask(access.VerbSelect).Resource
 	for _, c := range []struct {
 		group   string
