@@ -29,6 +29,12 @@
 // refused, every value that is not masked must be the same as directly, and masked
 // ones must keep their type.
 //
+// # Random statements
+//
+// TestRandomStatements draws policies and statements (internal/sqlgen) from seeds and
+// fills what a policy masks with secrets, other ones in each of two worlds. `make
+// fuzz-masks` does so with fresh seeds; what it found is in testdata/random-found.yaml.
+//
 // # Debugging
 //
 //	go test ./e2e/evasion -run 'TestAttacks/15/copy' -v

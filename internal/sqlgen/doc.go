@@ -70,6 +70,19 @@ func (g *Generator) name(prefix string) string {
 	return fmt.Sprint(prefix, g.named)
 }
 
+// alias is a name for something in the statement, now and then one that means
+// something else already: a column, a table.
+func (g *Generator) alias(prefix string) string {
+	if !g.rich || !g.chance(8) {
+		return g.name(prefix)
+	}
+	r := g.relation(anyRelation)
+	if g.chance(30) && !strings.Contains(r.Name, ".") {
+		return r.Name
+	}
+	return pick(g, r.Columns...).Name
+}
+
 func pick[T any](g *Generator, of ...T) T { return of[g.r.IntN(len(of))] }
 
 func (g *Generator) chance(percent int) bool { return g.r.IntN(100) < percent }

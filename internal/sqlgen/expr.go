@@ -8,7 +8,7 @@ func (g *Generator) column(in []source, typ string) string {
 	for _, s := range in {
 		for _, c := range s.cols {
 			if c.Type == typ {
-				all = append(all, s.alias+"."+c.Name)
+				all = append(all, g.reference(s, c))
 			}
 		}
 	}
@@ -18,12 +18,23 @@ func (g *Generator) column(in []source, typ string) string {
 	return pick(g, all...)
 }
 
+// reference names a column, now and then in another way than usual.
+func (g *Generator) reference(s source, c Column) string {
+	if g.rich && g.chance(12) {
+		return pick(g, c.Name, c.Name, c.Name, "("+s.alias+")."+c.Name, c.Name+"("+s.alias+")")
+	}
+	return s.alias + "." + c.Name
+}
+
 // anyColumn is a reference to a column of whatever type.
 func (g *Generator) anyColumn(in []source) string {
 	var all []string
 	for _, s := range in {
 		for _, c := range s.cols {
-			all = append(all, s.alias+"."+c.Name)
+			all = append(all, g.reference(s, c))
+		}
+		if g.chance(20) {
+			all = append(all, s.alias)
 		}
 	}
 	if len(all) == 0 {
@@ -111,7 +122,7 @@ func (g *Generator) odd(in []source, typ string) string {
 			"translate("+t+", 'abc', 'xyz')", "lpad("+t+", 3)", "ROW("+a+")::text", "xmlelement(name x, "+t+")::text", "current_setting("+t+", true)")
 	case "int":
 		return pick(g, t+"::int", "('1' || "+t+")::int", "ascii("+t+")", "1 / ("+i+" - "+i+")", i+" * 1000000", "abs("+i+")", "position('a' in "+t+")",
-			"hashtext("+t+")", "num_nulls("+a+")", "(SELECT count(*) FROM generate_series(1, "+i+") q WHERE "+i+" < 50)::int", "width_bucket("+i+", 0, 100, 5)",
+			"hashtext("+t+")", "num_nulls("+a+")", "(SELECT count(*) FROM generate_series(1, least("+i+", 9)) q)::int", "width_bucket("+i+", 0, 100, 5)",
 			"extract(year FROM "+g.column(in, "date")+")::int", "cardinality("+g.column(in, "text[]")+")", g.column(in, "bool")+"::int", "pg_column_size("+a+")")
 	case "numeric":
 		n := g.column(in, "numeric")

@@ -37,13 +37,15 @@ func (g *Generator) join(more string, s, m source) string {
 	case a.Type == b.Type && g.chance(70):
 		return pick(g, " JOIN ", " LEFT JOIN ", " JOIN ") + more + " ON " + s.alias + "." + a.Name + " = " + m.alias + "." + b.Name
 	case g.rich && g.chance(5):
-		return " NATURAL JOIN " + more
+		return pick(g, " NATURAL JOIN ", " NATURAL FULL JOIN ") + more
+	case g.rich && a.Type == b.Type:
+		return pick(g, " RIGHT JOIN ", " FULL JOIN ") + more + " ON " + s.alias + "." + a.Name + " = " + m.alias + "." + b.Name
 	}
 	return " CROSS JOIN " + more
 }
 
 func (g *Generator) item(outer []source) (string, source) {
-	alias := g.name("s")
+	alias := g.alias("s")
 	switch {
 	case len(g.ctes) > 0 && g.chance(50):
 		c := pick(g, g.ctes...)
@@ -54,19 +56,29 @@ func (g *Generator) item(outer []source) (string, source) {
 			var names []string
 			cols = slices.Clone(cols)
 			for i := range cols {
-				cols[i].Name = g.name("x")
+				cols[i].Name = g.alias("x")
 				names = append(names, cols[i].Name)
 			}
 			return "(" + body + ") " + alias + "(" + strings.Join(names, ", ") + ")", source{alias, cols}
 		}
 		return "(" + body + ") " + alias, source{alias, cols}
 	case g.chance(6):
-		return "generate_series(1, " + pick(g, "2", g.expr(outer, "int")) + ") " + alias + "(g)", source{alias, []Column{{"g", "int"}}}
+		return "generate_series(1, " + g.few(outer) + ") " + alias + "(g)", source{alias, []Column{{"g", "int"}}}
 	case g.rich && g.chance(3):
 		return g.function(outer, alias)
 	}
 	r := g.relation(anyRelation)
 	return r.Name + " " + alias, source{alias, r.Columns}
+}
+
+// few is how often something is repeated.
+func (g *Generator) few(outer []source) string {
+	if n := g.expr(outer, "int"); !g.rich {
+		return pick(g, "2", n)
+	} else if g.chance(50) {
+		return "least(" + n + ", 3)"
+	}
+	return "2"
 }
 
 // function is a function in FROM that takes values apart.

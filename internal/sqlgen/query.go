@@ -39,7 +39,7 @@ func (g *Generator) selects(outer []source, types []string) (string, []Column) {
 	var cols []Column
 	grouped := g.chance(10)
 	for _, k := range types {
-		c := Column{g.name("c"), k}
+		c := Column{g.alias("c"), k}
 		e := g.expr(in, k)
 		if grouped && g.chance(50) {
 			e = g.aggregate(in, k)
@@ -125,7 +125,7 @@ func (g *Generator) union(outer []source) (string, []Column) {
 }
 
 func (g *Generator) with(outer []source) (string, []Column) {
-	name := g.name("w")
+	name := g.alias("w")
 	var head string
 	var cols []Column
 	switch {

@@ -8,6 +8,19 @@ import "strings"
 // or the transaction is rolled back and `DEALLOCATE ALL` ran.
 func (g *Generator) Script() []string {
 	g.rich = true
+	if g.chance(8) {
+		return append([]string{g.setting()}, g.script()...)
+	}
+	return g.script()
+}
+
+// setting changes how things are named or written until the transaction ends.
+func (g *Generator) setting() string {
+	return "SET LOCAL " + pick(g, "search_path = finance, public", "search_path = public, pg_temp, pg_catalog", "bytea_output = escape", "DateStyle = 'German'",
+		"TimeZone = 'Asia/Tokyo'", "extra_float_digits = -5", "xmlbinary = hex", "client_min_messages = debug1", "enable_hashjoin = off", "enable_seqscan = off", "plan_cache_mode = force_generic_plan")
+}
+
+func (g *Generator) script() []string {
 	switch n := g.r.IntN(100); {
 	case n < 45:
 		return []string{g.Query()}

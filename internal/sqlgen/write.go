@@ -65,7 +65,7 @@ func (g *Generator) insert(list bool) (string, []Column) {
 	if g.chance(75) {
 		body, _ = g.selects(nil, types)
 	}
-	alias := g.name("t")
+	alias := g.alias("t")
 	sql := "INSERT INTO " + r.Name + " AS " + alias + " (" + strings.Join(names(cols), ", ") + ") " + body
 	if g.chance(25) {
 		c := pick(g, cols...)
@@ -76,7 +76,7 @@ func (g *Generator) insert(list bool) (string, []Column) {
 
 func (g *Generator) update(list bool) (string, []Column) {
 	r := g.relation(writable)
-	alias := g.name("t")
+	alias := g.alias("t")
 	in := []source{{alias, r.Columns}}
 	from := ""
 	if g.chance(50) {
@@ -98,7 +98,7 @@ func (g *Generator) update(list bool) (string, []Column) {
 
 func (g *Generator) remove(list bool) (string, []Column) {
 	r := g.relation(writable)
-	alias := g.name("t")
+	alias := g.alias("t")
 	in := []source{{alias, r.Columns}}
 	using := ""
 	if g.chance(50) {
@@ -114,7 +114,7 @@ func (g *Generator) remove(list bool) (string, []Column) {
 
 func (g *Generator) merge(list bool) string {
 	r := g.relation(writable)
-	alias := g.name("t")
+	alias := g.alias("t")
 	item, s := g.item(nil)
 	t := source{alias, r.Columns}
 	both := []source{t, s}
@@ -143,7 +143,7 @@ func (g *Generator) result(sql string, list bool, in []source) (string, []Column
 	var targets []string
 	var cols []Column
 	for range 1 + g.r.IntN(2) {
-		c := Column{g.name("c"), g.typeOf(in)}
+		c := Column{g.alias("c"), g.typeOf(in)}
 		targets, cols = append(targets, g.expr(in, c.Type)+" AS "+c.Name), append(cols, c)
 	}
 	return sql + " RETURNING " + strings.Join(targets, ", "), cols
