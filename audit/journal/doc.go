@@ -12,6 +12,11 @@
 // journal is not involved. Then it wakes, once, exactly those who wait for this
 // batch ([Journal.Wait]). Whatever arrives meanwhile is the next batch.
 //
+// An event loop does without that goroutine: it queues records ([Journal.Queue]),
+// writes them itself when it has nothing else to do ([Journal.Kick]), and is told
+// when a write of somebody else's has ended ([Journal.Notify]). So no thread is
+// woken for a write, and what came together is written together.
+//
 // Events that nobody waits for (an action's outcome, a recording's chunk) do
 // not start a write of their own. They go with the next one, after at most
 // [Options.Lazy].

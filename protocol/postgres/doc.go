@@ -27,8 +27,9 @@
 //
 // A client is greeted and proves who it is; only then its resource is looked
 // up, the policy asked whether anything could be allowed, and the upstream
-// dialled. From then on two goroutines run the session. readClient takes
-// messages as they come, asks the pipeline about each statement, and collects
+// dialled. From then on the session has two directions, which run by turns in an
+// event loop that many sessions share (turns.go): what would block another way
+// ends the turn or hands the loop over. readClient takes messages as they come, asks the pipeline about each statement, and collects
 // what may go on; it writes once for what was read together, after the records
 // of it are durable (records of proven reads are awaited before their answer
 // instead). readUpstream matches answers to the queue of what was forwarded,
