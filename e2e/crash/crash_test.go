@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -56,7 +57,8 @@ func TestKill(t *testing.T) {
 	l := newLoad(s)
 	for range kills {
 		stop := l.start()
-		time.Sleep(time.Duration(50+rand.IntN(400)) * time.Millisecond) // any moment is a good one to die
+		l.flows(t)
+		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond) // any moment is a good one to die
 		s.Kill()
 		stop()
 		if err := s.Start(); err != nil {
@@ -144,6 +146,17 @@ func (l *load) start() (stop func()) {
 	}
 }
 
+// flows waits until reads and writes are answered again, however busy the machine.
+func (l *load) flows(t *testing.T) {
+	reads, writes := count(l.seen())
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if r, w := count(l.seen()); r > reads && w > writes {
+			return
+		}
+	}
+	t.Fatal("nothing is answered")
+}
+
 func (l *load) client(ctx context.Context, i int) {
 	db, err := sql.Open("postgres", l.dsn)
 	if err != nil {
@@ -190,7 +203,7 @@ func (l *load) saw(tag string) {
 func (l *load) seen() map[string]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.answered
+	return maps.Clone(l.answered)
 }
 
 var tags = regexp.MustCompile(`\b[rw]-\d+\b`)
