@@ -43,9 +43,9 @@ func pollNow(ep int, events []unix.EpollEvent) int {
 	return int(n)
 }
 
-// transfer is recv or send, neither of which waits: a descriptor of the
+// transfer is recvNow or sendNow, neither of which waits: a descriptor of the
 // runtime's would have to be announced to its scheduler, this one need not.
-func (c *Conn) transfer(trap uintptr, p []byte) (int, error) {
+func (c *Conn) transfer(do func(fd int, p []byte) (int, syscall.Errno), p []byte) (int, error) {
 	c.life.RLock()
 	defer c.life.RUnlock()
 	for {
@@ -55,11 +55,9 @@ func (c *Conn) transfer(trap uintptr, p []byte) (int, error) {
 		case c.lame.Load():
 			return 0, errUnwatched
 		}
-		n, _, errno := syscall.RawSyscall6(trap, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
-			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		switch errno {
+		switch n, errno := do(c.fd, p); errno {
 		case 0:
-			return int(n), nil
+			return n, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return 0, ErrAgain
@@ -86,7 +84,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if expired(&c.readBy) {
 			return 0, os.ErrDeadlineExceeded
 		}
-		n, err := c.transfer(unix.SYS_RECVFROM, p)
+		n, err := c.transfer(recvNow, p)
 		switch {
 		case err == ErrAgain && !patient:
 			return 0, err
@@ -117,7 +115,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		if expired(&c.writeBy) {
 			return done, os.ErrDeadlineExceeded
 		}
-		n, err := c.transfer(unix.SYS_SENDTO, p[done:])
+		n, err := c.transfer(sendNow, p[done:])
 		switch {
 		case err == ErrAgain:
 			c.loop.Yield()

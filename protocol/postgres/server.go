@@ -238,6 +238,7 @@ type SessionInfo struct {
 
 // Sessions lists the live sessions.
 func (srv *Server) Sessions() []SessionInfo {
+	srv.setup()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	var list []SessionInfo
@@ -249,6 +250,7 @@ func (srv *Server) Sessions() []SessionInfo {
 
 // Kill ends a live session. It reports false if there is none of that id.
 func (srv *Server) Kill(id string) bool {
+	srv.setup()
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for s := range srv.sessions {
