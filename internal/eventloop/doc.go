@@ -26,7 +26,9 @@
 // Attaching takes the descriptor away from the runtime's own poller: it is
 // duplicated and the original closed, so that each message wakes one waiter
 // instead of two. Reads by others than the step (Conn.Read outside a turn, while
-// the step is blocked) and writes wait for the descriptor through the loop.
+// the step is blocked) and writes wait for the descriptor through the loop. A
+// deadline is looked at by who reads or writes; it gives nobody a turn: that is
+// what [Conn.Wake] is for.
 //
 // Where there is no epoll, [New] fails with [errors.ErrUnsupported], and
 // connections stay as they are: a goroutine each.

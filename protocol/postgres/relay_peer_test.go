@@ -52,6 +52,7 @@ type relayWorld struct {
 
 	srv  *Server
 	addr string
+	more string // of every connection string
 
 	mu      sync.Mutex
 	decide  func(access.Request) access.Decision
@@ -244,7 +245,7 @@ func (relayIdentity) Current(s access.Subject, _ string) (access.Subject, error)
 // dsn is a connection string for the user and password that the fake directory knows.
 func (w *relayWorld) dsn(more ...string) string {
 	host, port, _ := net.SplitHostPort(w.addr)
-	return fmt.Sprintf("host=%s port=%s user=alice password=first dbname=shop sslmode=disable %s", host, port, strings.Join(more, " "))
+	return fmt.Sprintf("host=%s port=%s user=alice password=first dbname=shop sslmode=disable %s %s", host, port, w.more, strings.Join(more, " "))
 }
 
 func (w *relayWorld) connect(more ...string) *pgconn.PgConn {

@@ -59,12 +59,31 @@ func (l shapelessListener) Accept() (net.Conn, error) {
 	return shapeless{c}, nil
 }
 
+// secured gives the gateway a certificate, and has it insist.
+func secured(t *testing.T) func(*Server) {
+	ca := newStartupCA(t, startupECKey(t, elliptic.P256()))
+	return func(srv *Server) {
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "localhost")}}
+		srv.RequireTLS = true
+	}
+}
+
+// TLS has buffers of its own between the loop and the session.
+func TestTurnsUnderTLS(t *testing.T) {
+	for name, f := range map[string]func(*testing.T, *relayWorld){
+		"pipelines": testPipelines, "copy": testCopy, "copy in extended": testCopyInExtended,
+		"cancel": testCancelReachesTheUpstream, "approval": testWaitingForApproval, "record": testAnswersWaitForTheRecord,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRelayWorld(t, oneLoop, secured(t))
+			w.more = "sslmode=require"
+			f(t, w)
+		})
+	}
+}
+
 // What a session runs by is what the tests believe, and whatever it is, it works.
 func TestSessionsRunByTurns(t *testing.T) {
-	ca := newStartupCA(t, startupECKey(t, elliptic.P256()))
-	secure := func(srv *Server) {
-		srv.TLS = &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "localhost")}}
-	}
 	plain := func(*Server) {}
 	for _, tt := range []struct {
 		name  string
@@ -74,7 +93,7 @@ func TestSessionsRunByTurns(t *testing.T) {
 	}{
 		{"plain", plain, "", true},
 		{"one loop", oneLoop, "", true},
-		{"TLS", secure, "sslmode=require", true},
+		{"TLS", secured(t), "sslmode=require", true},
 		{"none", byGoroutines, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
