@@ -30,6 +30,14 @@ INSERT INTO notes VALUES (1, 'one', 1), (2, 'two', 2);
 CREATE TABLE visits (customer_id int REFERENCES customers, page text, at timestamptz DEFAULT '2024-01-01');
 INSERT INTO visits SELECT id, '/page/' || id % 3 FROM customers WHERE id <= 20;
 
+-- Of leads, some uses are permitted.
+CREATE TABLE leads (id int PRIMARY KEY, city text, email text, phone text, code text, score int, iban text, wish text);
+INSERT INTO leads SELECT i, 'City ' || i % 4, '{world}' || substr(md5('{world}lead' || i), 1, 6) || '@lead.example', '{world}' || i % (5 + {longer}), '{world}' || i % (3 + {longer}),
+  ('x' || substr(md5('score{world}' || i), 1, 5))::bit(20)::int, '{word}' || i, '{world}' || i FROM generate_series(1, 24) i;
+CREATE VIEW v_leads_thrice AS SELECT l.* FROM leads l, generate_series(1, 3);
+CREATE TABLE words (w text);
+INSERT INTO words SELECT body FROM notes;
+
 UPDATE finance.salaries SET employee = '{word} ' || id, email = '{world}' || id || '@finance.example', salary = salary + {ssn} % 1000;
 UPDATE finance.invoices SET amount = amount + {ssn} % 1000;
 DELETE FROM finance.salaries WHERE id > {staff};
