@@ -183,6 +183,28 @@ func (a *attack) check() string {
 	return ""
 }
 
+// ownEnds are statements for which it matters whether a transaction is open.
+var ownEnds = regexp.MustCompile(`(?i)\b(begin|commit|rollback|vacuum|discard|alter database|create database|copy|setval|cursor|with hold|listen|on commit)\b`)
+
+// rolledBack is the attack within a transaction that is rolled back, its setup
+// included, where that makes no difference.
+func (a *attack) rolledBack() ([]step, bool) {
+	if !a.Writes || ownEnds.MatchString(a.Setup) {
+		return nil, false
+	}
+	steps := []step{{Query: "BEGIN"}}
+	if a.Setup != "" {
+		steps = append(steps, step{Query: a.Setup})
+	}
+	for _, s := range a.Steps {
+		if s.Query == "" || s.On != "" || s.Data != "" || ownEnds.MatchString(s.Query) {
+			return nil, false
+		}
+		steps = append(steps, s)
+	}
+	return append(steps, step{Query: "ROLLBACK"}), true
+}
+
 // text is all that the attacker writes.
 func (a *attack) text() []byte {
 	var b []byte

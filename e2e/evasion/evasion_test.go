@@ -99,6 +99,9 @@ func (h *house) judge(a *attack) (undefended, defended verdict, err error) {
 	if err = h.compare(&defended, a, through); err != nil {
 		return undefended, defended, err
 	}
+	if done, err := h.undone(a, &undefended); done || err != nil {
+		return undefended, defended, err
+	}
 	// What is refused leaves the database as it was.
 	for i := range grounds {
 		if err = grounds[i].renew(a); err != nil {
@@ -112,6 +115,30 @@ func (h *house) judge(a *attack) (undefended, defended verdict, err error) {
 		}
 	}
 	return undefended, defended, h.compare(&undefended, a, direct)
+}
+
+// undone runs an attack directly within a transaction that is rolled back: making
+// a database costs a hundred times as much. It reports whether that told enough.
+func (h *house) undone(a *attack, v *verdict) (bool, error) {
+	steps, ok := a.rolledBack()
+	if !ok {
+		return false, nil
+	}
+	h.scratch.Lock()
+	defer h.scratch.Unlock()
+	play := func(w world) (answer, error) {
+		return h.play(&attack{Steps: steps, Startup: a.Startup}, direct, &ground{h: h, w: w, database: "scratch_" + w["world"]})
+	}
+	var err error
+	if v.got[0], err = play(worlds[0]); err != nil || a.tells(v) {
+		return err == nil, err
+	}
+	if v.got[1], err = play(worlds[1]); err != nil || v.got[0].text == v.got[1].text {
+		return false, err
+	}
+	again, err := play(worlds[0])
+	v.leak, v.how = again.text == v.got[0].text, "the worlds differ"
+	return v.leak, err
 }
 
 // tells reports whether the first world's answer alone shows a secret that is no

@@ -63,10 +63,12 @@ type house struct {
 	err   error
 	stage *stage.Stage
 
-	clones atomic.Int64
-	mu     sync.Mutex
-	free   map[string][]*ground // by world: own grounds that nobody changed
-	state  map[string]string    // of the worlds that all share
+	clones  atomic.Int64
+	scratch sync.Mutex // one attack at a time in the scratch databases
+
+	mu    sync.Mutex
+	free  map[string][]*ground // by world: own grounds that nobody changed
+	state map[string]string    // of the worlds that all share
 }
 
 func houseOf(t testing.TB, version int) *house {
@@ -119,6 +121,9 @@ func (h *house) make(t testing.TB, w world) error {
 		return err
 	}
 	if err := h.exec("postgres", "CREATE DATABASE world_"+name+" TEMPLATE template_"+name); err != nil {
+		return err
+	}
+	if err := h.exec("postgres", "CREATE DATABASE scratch_"+name+" TEMPLATE template_"+name); err != nil {
 		return err
 	}
 	for _, a := range loadAttacks(t) {
