@@ -16,12 +16,12 @@ import (
 type world map[string]string
 
 var worlds = [2]world{{
-	"world": "a", "longer": "0", "twin": "5", "staff": "60",
+	"world": "a", "longer": "0", "padding": "0", "twin": "5", "staff": "60",
 	"email": "zqxw.ann@vault.example", "card": "4929123456781202", "national_id": "918273645",
 	"ssn": "271828182", "salary": "73519.42", "uid": "deadbeef-5eed-4bad-8bad-0123456789ab", "born": "1961-07-23",
 	"word": "xyzzyplugh", "bytes": "feedfacecafe0bad", "home": "203.0.113.77",
 }, {
-	"world": "b", "longer": "1", "twin": "6, 7", "staff": "50",
+	"world": "b", "longer": "1", "padding": "9", "twin": "6, 7", "staff": "50",
 	"email": "zkjv.evelyn@vault.example", "card": "4929765432101202", "national_id": "736455463",
 	"ssn": "314159265", "salary": "28657.11", "uid": "c0ffee00-1dea-4fab-9fab-9876543210ba", "born": "1961-11-02",
 	"word": "grueplover", "bytes": "0ddba11badc0ffee", "home": "198.51.100.55",

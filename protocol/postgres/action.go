@@ -209,8 +209,11 @@ func (d *describer) executed(st *query.Statement, a access.Action) (access.Actio
 		return unknownCode(a, fmt.Sprintf("prepared statement %q is not known to the gateway", st.Execute.Name)), st, nil
 	}
 	a = behind(a, def.st, constants(st.Execute.Args))
-	if st.Execute.Into {
+	switch {
+	case st.Execute.Into:
 		keep(&a)
+	case a.Op == "EXPLAIN":
+		query.Measured(a.Objects)
 	}
 	return a, def.st, nil
 }

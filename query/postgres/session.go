@@ -193,6 +193,7 @@ func (a *analysis) explain(s *pgquery.ExplainStmt) {
 	a.answers("QUERY PLAN")
 	if in.Execute != nil || explainAnalyzes(s.Options) {
 		a.st.DDL, a.st.Temp, a.st.TempViews, a.st.Settings = in.DDL, in.Temp, in.TempViews, in.Settings
+		Measured(a.objects)
 		return
 	}
 	a.verb = access.VerbExplain
@@ -204,6 +205,22 @@ func (a *analysis) explain(s *pgquery.ExplainStmt) {
 	a.impurity = false // nothing runs; what planning may fold is judged by confidence
 	a.unscoped = false
 	a.st.Settings = nil
+}
+
+// Measured notes that a plan is shown of a statement that runs: memory and sizes in
+// it, of which a statement can make any multiple, tell how long values are that
+// merely pass through. Columns are replaced, not changed in place.
+func Measured(objects []access.Object) {
+	for i := range objects {
+		cols := slices.Clone(objects[i].Columns)
+		for j := range cols {
+			if c := &cols[j]; c.Use&(access.UseOutput|access.UseCarry) != 0 && c.Use&access.UseFlow == 0 {
+				c.Use |= access.UseFlow
+				c.Exprs = append(slices.Clip(c.Exprs), access.UseExpr{Use: access.UseFlow, Text: "EXPLAIN ANALYZE"})
+			}
+		}
+		objects[i].Columns = cols
+	}
 }
 
 func explainAnalyzes(options []*pgquery.Node) bool {

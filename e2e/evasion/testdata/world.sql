@@ -8,7 +8,7 @@ DELETE FROM carts WHERE customer_id > 60;
 DELETE FROM tickets WHERE customer_id > 60;
 DELETE FROM customers WHERE id > 60;
 UPDATE customers SET
-  email = 'z' || substr(md5('{world}' || id), 1, 6 + id % 4 + {longer}) || '@vault.example',
+  email = 'z' || substr(md5('{world}' || id), 1, 6 + id % 4 + {padding}) || '@vault.example',
   card = CASE WHEN id % 15 <> 0 THEN '4' || lpad(('x' || substr(md5('card{world}' || id), 1, 8))::bit(32)::bigint::text, 11, '7') || lpad(id::text, 4, '0') END,
   national_id = CASE WHEN id % 10 <> 0 THEN 100000000 + ('x' || substr(md5('id{world}' || id), 1, 6))::bit(24)::int END;
 UPDATE customers SET email = '{email}', card = '{card}', national_id = '{national_id}' WHERE id = 1;
