@@ -12,7 +12,7 @@ import (
 
 // How much of TestRandomStatements runs every time.
 const (
-	randomRounds  = 3   // policies for each server
+	randomRounds  = 2   // policies for each server
 	randomScripts = 100 // for each policy
 	longScripts   = 300
 	generation    = 10 // policies that the gateway is given at once, in a long run
