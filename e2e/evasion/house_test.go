@@ -86,7 +86,7 @@ func (h *house) set(t testing.TB, version int) error {
 	o := stage.Options{Binary: program, Config: "testdata/config", Copy: true, Log: io.Discard}
 	// Nothing may change behind the tests: statistics, for one.
 	o.Postgres.HBA = []string{"local all all trust", "host all all 127.0.0.1/32 trust"}
-	o.Postgres.Config = []string{"autovacuum = off", "track_activities = on", "max_prepared_transactions = 5"}
+	o.Postgres.Config = []string{"autovacuum = off", "jit = off", "track_activities = on", "max_prepared_transactions = 5"}
 	if version == 18 {
 		o.Postgres.Programs = pgserver.Eighteen(root)
 	}

@@ -149,8 +149,12 @@ func (f *fuzz) again(t *testing.T, p *randomPolicy, statements []string) {
 	defer w.drop()
 	for way := range ways {
 		s := randomScript{statements, way}
-		if problem := w.judge(w.play(t, s)); problem != "" {
+		got := w.play(t, s)
+		if problem := w.judge(got); problem != "" {
 			t.Errorf("%s (way %d): %s", p.user, way, problem)
+		}
+		if found(w.needles[bare], got[bare].raw, nil) == "" {
+			t.Errorf("%s (way %d) finds nothing where nobody holds it back: %s", p.user, way, got[bare].text)
 		}
 	}
 }
