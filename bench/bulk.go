@@ -184,8 +184,6 @@ func (b bulk) name() string {
 
 func (b bulk) clients() int { return 1 }
 
-func (b bulk) statements() int { return 1 }
-
 func (b bulk) sql() string {
 	const columns = "id, name, v, email, phone, card, note"
 	if b.copy {

@@ -16,7 +16,6 @@ import (
 type workload interface {
 	name() string
 	clients() int
-	statements() int   // in one operation that latencies are of
 	fits(p *peer) bool // whether the peer can do it
 	run(s *stage, p *peer, tls bool) (result, error)
 }

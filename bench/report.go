@@ -129,7 +129,6 @@ type table struct {
 	rows    []*runs
 	capBase *runs // direct without TLS, same statements; nil: none
 	rate    map[string]*runs
-	masked  bool
 	bulk    bool
 }
 

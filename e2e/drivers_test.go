@@ -240,7 +240,7 @@ func pqProgram(tr *transcript, db *sql.DB) {
 func pqCopy(tr *transcript, db *sql.DB) {
 	tx, err := db.Begin()
 	tr.note("begin", nil, err)
-	stmt, err := tx.Prepare(pq.CopyIn("q", "id", "v"))
+	stmt, err := tx.Prepare("COPY q (id, v) FROM STDIN")
 	tr.note("copy", nil, err)
 	for i := range 500 {
 		if _, err := stmt.Exec(100+i, "copied"); err != nil {

@@ -174,7 +174,7 @@ func (t Transform) arrayElement(dst, body []byte, elem *Type) ([]byte, int) {
 		return dst, n
 	}
 	n := bytes.IndexAny(body, ",}")
-	if n <= 0 || bytes.IndexAny(body[:n], `"\{`) >= 0 {
+	if n <= 0 || bytes.ContainsAny(body[:n], `"\{`) {
 		return dst, 0
 	}
 	if bytes.Equal(body[:n], nullWord) {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func (s *Session) check(p *Permit, a access.Approval) error {
 }
 
 func rejection(a access.Approval) error {
-	text := fmt.Sprintf("request %s was %s", a.ID, cmpOr(a.State, "rejected"))
+	text := fmt.Sprintf("request %s was %s", a.ID, cmp.Or(a.State, "rejected"))
 	if a.State == "expired" {
 		text = fmt.Sprintf("request %s expired before enough people answered", a.ID)
 	}
@@ -98,13 +99,6 @@ func rejection(a access.Approval) error {
 		text += ": " + a.Reason
 	}
 	return errors.New(text)
-}
-
-func cmpOr(s, or string) string {
-	if s == "" {
-		return or
-	}
-	return s
 }
 
 // decideAgain decides about a batch once more after people were waited for. What

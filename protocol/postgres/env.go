@@ -73,13 +73,6 @@ func (e *environment) report(name, value string) {
 	e.drifted.Store(e.reported["standard_conforming_strings"] == "off" || enc != "" && !startupUTF8(enc) && enc != "SQL_ASCII")
 }
 
-// value returns a reported setting.
-func (e *environment) value(name string) string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.reported[name]
-}
-
 // current returns the environment to analyse in, made anew when the catalog or
 // a setting changed.
 func (e *environment) current() *query.Env {
