@@ -13,6 +13,7 @@ import (
 // part that is off because it was forgotten.
 type Config struct {
 	Identity  Identity
+	SignIn    SignIn
 	Tokens    Tokens
 	Resources Resources
 	Approvals Approvals
@@ -25,15 +26,21 @@ type Config struct {
 	Now       func() time.Time
 	NewID     func() string // UUIDv7, for events and traces
 	Version   string
+
+	// URL is how people reach the gateway, such as https://sluice.example.com;
+	// it returns "" if that is not known.
+	URL func() string
+	// Pages serves what the API does not. Nil: there is nothing more.
+	Pages func(Visitors) http.Handler
 }
 
 func (c *Config) validate() error {
-	for _, part := range []any{c.Identity, c.Tokens, c.Resources, c.Approvals, c.Sessions, c.Audit, c.Policy, c.Health, c.Metrics} {
+	for _, part := range []any{c.Identity, c.SignIn, c.Tokens, c.Resources, c.Approvals, c.Sessions, c.Audit, c.Policy, c.Health, c.Metrics} {
 		if part == nil {
 			return errors.New("api: incomplete configuration")
 		}
 	}
-	if c.Log == nil || c.Now == nil || c.NewID == nil {
+	if c.Log == nil || c.Now == nil || c.NewID == nil || c.URL == nil {
 		return errors.New("api: incomplete configuration")
 	}
 	return nil
@@ -72,10 +79,10 @@ func New(c Config) (*API, error) {
 	}
 	a.document = doc
 	mux := http.NewServeMux()
-	for _, r := range routes {
+	for _, r := range append(routes, a.signInRoutes()...) {
 		mux.Handle(r.method+" "+r.path, a.serve(r))
 	}
-	mux.HandleFunc("/", a.unknown)
+	mux.Handle("/", a.rest())
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(a.crossOrigin))
 	a.handler = secured(sameOrigin.Handler(mux))
@@ -135,6 +142,14 @@ func (a *API) serve(rt route) http.Handler {
 			c.fail(err)
 		}
 	})
+}
+
+// rest serves what no route does.
+func (a *API) rest() http.Handler {
+	if a.Pages == nil {
+		return http.HandlerFunc(a.unknown)
+	}
+	return a.Pages(a)
 }
 
 // unknown answers paths that nothing else does, also for wrong methods: the

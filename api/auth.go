@@ -8,10 +8,13 @@ import (
 )
 
 // authenticate finds out who calls: a Bearer token, or Basic with a local
-// user's name and password or token. It refuses a login that names nobody: a
+// user's name and password or token, or the session of a browser. It refuses a login that names nobody: a
 // zero Subject must not be anybody's equal.
 func (a *API) authenticate(r *http.Request) (Caller, error) {
 	header := r.Header.Get("Authorization")
+	if header == "" && !a.sessionSecret(r).Empty() {
+		return a.browser(r)
+	}
 	if header == "" {
 		return Caller{}, WithHint(Errorf(ErrCredential, "a credential is needed"),
 			"send Authorization: Bearer TOKEN; the command line takes it from SLUICE_TOKEN, or SLUICE_USER and SLUICE_PASSWORD")
@@ -25,6 +28,19 @@ func (a *API) authenticate(r *http.Request) (Caller, error) {
 			"tokens live for a short time: sluice token prints a new one")
 	}
 	return c, nil
+}
+
+// browser finds out who is signed in. What changes something needs the CSRF
+// token: a browser sends its cookie whoever made it ask.
+func (a *API) browser(r *http.Request) (Caller, error) {
+	v, err := a.Visitor(r)
+	if err != nil {
+		return Caller{}, err
+	}
+	if !safeMethod(r.Method) && !v.confirms(r.Header.Get(CSRFHeader)) {
+		return Caller{}, errForged
+	}
+	return v.Caller, nil
 }
 
 // SeesAll reports whether what belongs to others may be shown to the caller.

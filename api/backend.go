@@ -36,6 +36,25 @@ type Identity interface {
 	// Authenticate checks an Authorization header. from is the client's
 	// IP:port, for slowing down guesses. Errors: ErrTooMany; any other refuses.
 	Authenticate(ctx context.Context, header, from string) (Caller, error)
+	// Session checks the secret of a session on the web. Nothing is counted
+	// against who sends one that has ended.
+	Session(ctx context.Context, secret access.Secret) (Caller, error)
+}
+
+// SignIn opens and ends sessions on the web: credentials that a browser keeps
+// in a cookie.
+type SignIn interface {
+	// Password opens a session for a local user. Errors: ErrCredential,
+	// ErrTooMany, ErrForbidden for who is no person.
+	Password(ctx context.Context, user string, password access.Secret, from string) (Opened, error)
+	// Close ends the caller's session, with the tokens asked for in it.
+	Close(ctx context.Context, c Caller) error
+}
+
+// An Opened session is the one answer that holds its secret.
+type Opened struct {
+	Caller
+	Secret access.Secret
 }
 
 // Tokens issues credentials for native clients.

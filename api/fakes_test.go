@@ -32,6 +32,8 @@ type fake struct {
 	asked    []v1.Question
 	verdicts []v1.Verdict
 	boom     bool
+	url      string
+	closed   []string
 }
 
 func newFake() *fake {
@@ -53,6 +55,27 @@ func (f *fake) Authenticate(_ context.Context, header, _ string) (Caller, error)
 		return Caller{}, errors.New("no")
 	}
 	return c, nil
+}
+
+func (f *fake) Session(ctx context.Context, secret access.Secret) (Caller, error) {
+	return f.Authenticate(ctx, "Bearer "+secret.Reveal(), "")
+}
+
+// Password takes a user's name for its password.
+func (f *fake) Password(_ context.Context, user string, password access.Secret, _ string) (Opened, error) {
+	c, ok := f.callers["Bearer "+user]
+	switch {
+	case user == "slow":
+		return Opened{}, Errorf(ErrTooMany, "too many failed attempts")
+	case !ok || password.Reveal() != user:
+		return Opened{}, Errorf(ErrCredential, "user name or password not accepted")
+	}
+	return Opened{Caller: c, Secret: access.NewSecret(user)}, nil
+}
+
+func (f *fake) Close(_ context.Context, c Caller) error {
+	f.closed = append(f.closed, c.Credential)
+	return nil
 }
 
 type fakeTokens struct{ *fake }
@@ -201,10 +224,10 @@ func (f *fake) Warnings() []string        { return f.warnings }
 func (f *fake) config() Config {
 	n := 0
 	return Config{
-		Identity: f, Tokens: fakeTokens{f}, Resources: fakeResources{f}, Approvals: fakeApprovals{f}, Sessions: fakeSessions{f},
+		Identity: f, SignIn: f, Tokens: fakeTokens{f}, Resources: fakeResources{f}, Approvals: fakeApprovals{f}, Sessions: fakeSessions{f},
 		Audit: fakeAudit{f}, Policy: f, Health: f,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "sluice_sessions 0\n") }),
 		Log:     slog.New(slog.DiscardHandler), Now: func() time.Time { return noon },
-		NewID: func() string { n++; return fmt.Sprintf("id-%d", n) }, Version: "test",
+		NewID: func() string { n++; return fmt.Sprintf("id-%d", n) }, Version: "test", URL: func() string { return f.url },
 	}
 }

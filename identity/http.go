@@ -20,14 +20,19 @@ func (d *Directory) Authorization(ctx context.Context, header, address string) (
 		return protocol.Login{}, ErrRefused // nothing was guessed
 	}
 	user, secret, basic := parseAuthorization(header)
+	if basic {
+		return d.Attempt(user, address, func() (protocol.Login, error) { return d.Password(ctx, user, secret) })
+	}
+	return d.Attempt("", address, func() (protocol.Login, error) { return d.Token(ctx, secret) })
+}
+
+// Attempt calls prove if address may try to log in as user now, and counts a
+// failure. The error wraps [ErrThrottled] or is prove's.
+func (d *Directory) Attempt(user, address string, prove func() (protocol.Login, error)) (protocol.Login, error) {
 	if err := d.Allow(user, address); err != nil {
 		return protocol.Login{}, err
 	}
-	check := d.Token
-	if basic {
-		check = func(ctx context.Context, s access.Secret) (protocol.Login, error) { return d.Password(ctx, user, s) }
-	}
-	login, err := check(ctx, secret)
+	login, err := prove()
 	if err != nil {
 		d.Failed(user, address)
 	}

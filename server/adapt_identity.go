@@ -47,11 +47,24 @@ type identities struct {
 
 func (i identities) Authenticate(ctx context.Context, header, from string) (api.Caller, error) {
 	login, err := i.directory.Authorization(ctx, header, from)
-	switch {
-	case errors.Is(err, identity.ErrThrottled):
-		return api.Caller{}, fmt.Errorf("%w: %w", api.ErrTooMany, err)
-	case err != nil:
-		return api.Caller{}, fmt.Errorf("%w: %w", api.ErrCredential, err)
+	if err != nil {
+		return api.Caller{}, refused(err)
+	}
+	return i.caller(login), nil
+}
+
+// refused says a failed login in the API's words.
+func refused(err error) error {
+	if errors.Is(err, identity.ErrThrottled) {
+		return fmt.Errorf("%w: %w", api.ErrTooMany, err)
+	}
+	return fmt.Errorf("%w: %w", api.ErrCredential, err)
+}
+
+func (i identities) Session(ctx context.Context, value access.Secret) (api.Caller, error) {
+	login, err := i.directory.Token(ctx, value)
+	if err != nil {
+		return api.Caller{}, refused(err)
 	}
 	return i.caller(login), nil
 }

@@ -304,7 +304,7 @@ func (s *Server) clientTLS(cfg *config.Config) (*tls.Config, error) {
 func (s *Server) buildAPI(context.Context, *config.Config) (err error) {
 	ids := identities{s.directory, s.roles, func() time.Duration { return s.config.Load().Gateway.Identity.MaxTokenTTL }}
 	s.api, err = api.New(api.Config{
-		Identity: ids, Tokens: ids,
+		Identity: ids, SignIn: signIn{ids}, Tokens: ids,
 		Resources: resources{s.config.Load, &s.policy, s.Addr},
 		Approvals: approvals{s.approvals},
 		Sessions:  sessions{s.postgres, s.store, s.recorded.read, s.recorded.has, s.record},
@@ -312,6 +312,7 @@ func (s *Server) buildAPI(context.Context, *config.Config) (err error) {
 		Policy:    s.oracle(),
 		Health:    s, Metrics: s.metrics.handler(), Log: s.log, Now: s.o.Now,
 		NewID: func() string { return uuid7.New(s.o.Now()) }, Version: s.o.Version,
+		URL: func() string { return s.config.Load().Gateway.URL },
 	})
 	return err
 }
