@@ -15,8 +15,9 @@ import (
 
 // memory is a token store that survives a Directory.
 type memory struct {
-	mu   sync.Mutex
-	rows []store.Token
+	mu     sync.Mutex
+	rows   []store.Token
+	people []store.Person
 }
 
 func (m *memory) PutToken(_ context.Context, t store.Token) error {
@@ -53,6 +54,36 @@ func (m *memory) RevokeTokens(_ context.Context, f store.TokenFilter, at time.Ti
 		}
 	}
 	return n, nil
+}
+
+func (m *memory) RenewToken(_ context.Context, t store.Token) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.rows {
+		if r := &m.rows[i]; r.ID == t.ID && r.Revoked.IsZero() {
+			r.Expires, r.Checked, r.Sealed, r.Authenticated, r.Until = t.Expires, t.Checked, t.Sealed, t.Authenticated, t.Until
+			return nil
+		}
+	}
+	return store.ErrNotFound
+}
+
+func (m *memory) PutPerson(_ context.Context, p store.Person) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, other := range m.people {
+		if other.Name == p.Name && (other.Issuer != p.Issuer || other.Subject != p.Subject) {
+			return store.ErrExists
+		}
+	}
+	m.people = append(slices.DeleteFunc(m.people, func(o store.Person) bool { return o.Issuer == p.Issuer && o.Subject == p.Subject }), p)
+	return nil
+}
+
+func (m *memory) People(context.Context) ([]store.Person, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.people), nil
 }
 
 func (m *memory) PurgeTokens(_ context.Context, before time.Time) (int, error) {

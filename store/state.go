@@ -14,6 +14,7 @@ type Meta interface {
 type State interface {
 	Approvals
 	Tokens
+	People
 	Sessions
 	Meta
 	Blocks

@@ -19,6 +19,23 @@ type Token struct {
 	Created   time.Time
 	Expires   time.Time
 	Revoked   time.Time // zero: not revoked
+
+	// Authenticated is when its holder proved who they are. Zero: unknown.
+	Authenticated time.Time
+	Actors        []Party  // who acts for the subject, nearest first; empty: the subject itself
+	Scope         []string // resources it is good for; empty: all
+
+	// What follows is set for a login that an identity provider renews.
+	Provider string    // its name
+	Until    time.Time // it is not renewed beyond
+	Checked  time.Time // when the provider was last asked
+	Sealed   []byte    // the provider's refresh token, encrypted by package identity; nil: none
+}
+
+// A Party names somebody.
+type Party struct {
+	Issuer string `json:"issuer"`
+	ID     string `json:"id"`
 }
 
 // A TokenFilter selects tokens; zero fields do not restrict.
@@ -39,6 +56,31 @@ type Tokens interface {
 	// RevokeTokens marks what f selects as revoked at the given time, durably
 	// before it returns, and says how many changed.
 	RevokeTokens(ctx context.Context, f TokenFilter, at time.Time) (int, error)
+	// RenewToken stores Expires, Checked, Sealed, Authenticated and Until of a token that is
+	// not revoked, durably before it returns; ErrNotFound if there is none.
+	RenewToken(ctx context.Context, t Token) error
 	// PurgeTokens deletes tokens that expired before the given time.
 	PurgeTokens(ctx context.Context, before time.Time) (int, error)
+}
+
+// A Person is somebody whom an identity provider vouches for, as of their last
+// sign-in or renewal.
+type Person struct {
+	Name    string // by which the gateway knows them; unique
+	Issuer  string
+	Subject string // the issuer's own name for them; unique within Issuer
+	Email   string
+	Groups  []string
+	Claims  map[string]any
+	Seen    time.Time
+}
+
+// People keeps whom identity providers vouch for. Implementations are safe for
+// concurrent use.
+type People interface {
+	// PutPerson adds a person, or replaces the one of the same Issuer and
+	// Subject. ErrExists if the name is another's.
+	PutPerson(ctx context.Context, p Person) error
+	// People lists them by name.
+	People(ctx context.Context) ([]Person, error)
 }

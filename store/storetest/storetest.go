@@ -25,7 +25,7 @@ import (
 // Run runs the suite. open returns a fresh store; the suite closes it.
 func Run(t *testing.T, open func(t *testing.T) store.State) {
 	for name, part := range map[string]func(*testing.T, store.State){
-		"tokens": tokens, "revocation": revocation, "approvals": approvals, "listing approvals": listing,
+		"tokens": tokens, "revocation": revocation, "renewal": renewal, "people": people, "approvals": approvals, "listing approvals": listing,
 		"updates": updates, "once": once, "sessions": sessions, "meta": meta, "blocks": blocks,
 	} {
 		t.Run(name, func(t *testing.T) {
