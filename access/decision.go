@@ -98,19 +98,6 @@ func (r Reason) Name() string {
 	return r.Policy + "/" + r.Rule
 }
 
-// A Quorum says who must agree before an action may run.
-type Quorum struct {
-	From    []Approvers   `json:"from"` // each must be met, by distinct humans
-	Expires time.Duration `json:"expires"`
-	Rules   []string      `json:"rules,omitempty"` // POLICY/RULE that asked
-}
-
-// Approvers is one requirement of a [Quorum]: Count members of Group.
-type Approvers struct {
-	Group string `json:"group"`
-	Count int    `json:"count"`
-}
-
 // An Obligation is a condition that enforcement must fulfil. A decision with
 // an obligation that cannot be fulfilled is a denial.
 //
@@ -173,29 +160,3 @@ type Posture struct {
 	// must not be reused.
 	Version uint64
 }
-
-// An Approval is people's answer to one [Request].
-type Approval struct {
-	ID       string // the request's id, as users type it
-	Digest   Digest
-	Approved bool
-	By       []Subject
-	Reason   string // the last voter's
-	Expires  time.Time
-	State    string // pending, approved, rejected, withdrawn, expired, used
-}
-
-// Pending tells a waiting client where its request stands.
-type Pending struct {
-	ID      string
-	From    []Approvers
-	URL     string
-	Expires time.Time
-}
-
-// A PendingError reports that an approval is still pending and the subject
-// does not wait for it. The same action asked again after approval claims it.
-type PendingError struct{ Pending Pending }
-
-// Error names the request.
-func (e *PendingError) Error() string { return "waiting for approval " + e.Pending.ID }

@@ -19,6 +19,7 @@ const (
 	ApprovalWithdrawn EventType = "approval.withdrawn"
 	ApprovalExpired   EventType = "approval.expired"
 	ApprovalUsed      EventType = "approval.used"
+	ApprovalEscalated EventType = "approval.escalated" // more people were asked
 	PolicyChanged     EventType = "policy.changed"
 	RecordingFailed   EventType = "recording.failed"
 	RecordingChunk    EventType = "recording.chunk" // the hash of a sealed piece of recording

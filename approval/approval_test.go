@@ -139,7 +139,7 @@ func TestUnmeetableQuorumsAreRefused(t *testing.T) {
 		if a, err := e.Approve(ctx, ask(w.who("alice"), "x"), demand(from...), noTell); err == nil || a.Approved {
 			t.Errorf("%v: accepted", from)
 		}
-		if met(access.Quorum{From: from}, []access.Subject{w.who("bob"), w.who("carol")}) {
+		if met(from, []access.Subject{w.who("bob"), w.who("carol")}) {
 			t.Errorf("%v: met", from)
 		}
 	}
@@ -157,7 +157,7 @@ func TestOneVetoRejects(t *testing.T) {
 	if _, err := e.Vote(ctx, id, w.who("bob"), true, ""); !errors.Is(err, ErrVoted) {
 		t.Error(err)
 	}
-	if _, err := e.Cast(ctx, id, Ballot{Voter: w.who("bob"), Reason: "second thoughts", Evidence: "test"}); err != nil {
+	if _, err := e.Cast(ctx, id, Ballot{Voter: w.who("bob"), Reason: "second thoughts", Evidence: Evidence{Channel: "test"}}); err != nil {
 		t.Fatal(err)
 	}
 	if w.state(id) != store.Rejected {

@@ -44,14 +44,18 @@ func (e *Engine) Approve(ctx context.Context, r access.Request, d access.Decisio
 }
 
 func (e *Engine) pending(a *store.Approval) access.Pending {
-	return access.Pending{ID: a.ID, From: a.Quorum.From, URL: e.o.URL(a.ID), Expires: a.Expires}
+	p := access.Pending{ID: a.ID, From: a.Quorum.From, URL: e.o.URL(a.ID), Expires: a.Expires}
+	if !a.Escalated.IsZero() && a.Quorum.Escalate != nil {
+		p.Or = a.Quorum.Escalate.To
+	}
+	return p
 }
 
 // answer puts a request into the words of the pipeline.
 func answer(a *store.Approval) access.Approval {
 	out := access.Approval{
 		ID: a.ID, Digest: a.Digest, State: a.State, Expires: a.Expires,
-		Approved: a.State == store.Approved,
+		Approved: a.State == store.Approved, Escalated: !a.Escalated.IsZero(),
 	}
 	for _, v := range a.Votes {
 		if v.Approve == out.Approved {
@@ -93,8 +97,8 @@ func (e *Engine) find(ctx context.Context, r *access.Request, d *access.Decision
 // meets reports whether the people who approved a request still may, and would
 // be enough for q too.
 func (e *Engine) meets(a *store.Approval, q access.Quorum) bool {
-	people := e.supporters(a)
-	return met(a.Quorum, people) && met(q, people)
+	people, escalated := e.supporters(a), !a.Escalated.IsZero()
+	return enough(a.Quorum, escalated, people) && enough(q, escalated, people)
 }
 
 // create records and stores a new request and holds it.
@@ -122,6 +126,7 @@ func (e *Engine) create(ctx context.Context, r *access.Request, d *access.Decisi
 			err = e.o.Store.CreateApproval(ctx, *a)
 		}
 		if err == nil {
+			e.wake(a.ID)
 			return a, woken, nil
 		}
 		e.release(a.ID)
@@ -139,8 +144,12 @@ func (e *Engine) draft(r *access.Request, d *access.Decision) (*store.Approval, 
 	a := &store.Approval{
 		ID: newID(), Digest: r.Digest(), State: store.Pending,
 		Requester: r.Subject, Resource: r.Resource, Verb: r.Action.Verb.String(), Action: shorten(r.Action.Visible()),
-		Reason: r.Context.Reason, Session: r.Context.Session.ID, Client: r.Context.Client.Address, Decision: d.ID,
+		Whole: whole(&r.Action), Reason: r.Context.Reason, Ticket: r.Context.Ticket, Message: d.Message, Session: r.Context.Session.ID, Client: r.Context.Client.Address, Decision: d.ID,
 		Quorum: d.Approval, Created: now, Changed: now, Expires: now.Add(expiry(d.Approval.Expires)),
+		Revision: 1,
+	}
+	if sql := r.Action.SQL; sql != nil {
+		a.Facts, a.Fingerprint = sql.Facts, sql.Fingerprint
 	}
 	content, err := contentOf(&r.Action)
 	if err != nil {
@@ -148,6 +157,11 @@ func (e *Engine) draft(r *access.Request, d *access.Decision) (*store.Approval, 
 	}
 	a.Sealed, err = e.seal.seal(a, content)
 	return a, err
+}
+
+// whole reports whether the text that is shown to everybody is all there is.
+func whole(a *access.Action) bool {
+	return a.Visible() == a.Text && shorten(a.Text) == a.Text && len(a.Args) == 0
 }
 
 func expiry(d time.Duration) time.Duration {
@@ -196,6 +210,9 @@ func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struc
 		case <-woken:
 		case <-look.C:
 		case <-again.C:
+			if now, err := e.o.Store.Approval(ctx, a.ID); err == nil {
+				a = &now
+			}
 			tell(e.pending(a))
 		case <-enough:
 			return access.Approval{}, &access.PendingError{Pending: e.pending(a)}
@@ -221,8 +238,8 @@ func (e *Engine) settled(ctx context.Context, id string) (*store.Approval, error
 		}
 		return nil, err
 	}
-	if a.State == store.Pending && !e.o.Now().Before(a.Expires) {
-		if err := e.expire(ctx, id); err != nil {
+	if a.State == store.Pending && e.due(&a) {
+		if err := e.elapse(ctx, &a); err != nil {
 			return nil, err
 		}
 		a, err = e.o.Store.Approval(ctx, id)

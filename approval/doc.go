@@ -25,6 +25,24 @@
 // person (quorum.go): somebody in two groups counts once. Membership is looked up
 // again when the approval is claimed.
 //
+// # Channels
+//
+// A channel shows people a request and brings their answer (notify.go). It
+// implements [Notifier], is handed to [Engine.Channels], and is told of every
+// request that is new, changed, answered or over, each channel independently:
+// what each knows is kept in the store, failures are tried again later and later,
+// and a channel that was away is told the latest state only. A notice carries the
+// whole [View], with the full text while the request is pending: how much of it a
+// channel shows, escaping and cutting are the channel's matter; a text that was
+// cut must not be approved there.
+//
+// An answer comes back through [Engine.Cast]. The channel has verified who it is
+// from (a signature, a token), maps its own user to a subject by something that
+// was verified, never by a display name, and says so in [Evidence]. It repeats the
+// digest that was shown ([Ballot.Seen]), so that a forged or mixed-up callback does
+// not count. The engine looks up the voter's groups itself; replayed and late
+// answers are refused with [ErrVoted] and [ErrClosed].
+//
 // # What is kept
 //
 // The journal and the store hold the redacted text. The full text and bound

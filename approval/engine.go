@@ -22,6 +22,9 @@ var (
 	ErrStopped  = errors.New("the gateway is shutting down; the request stays open")
 	ErrUsed     = errors.New("the approval was used already or is not valid")
 	ErrLost     = errors.New("an approver has lost the right to approve this")
+	ErrComment  = errors.New("the rule wants a reason of those who agree")
+	ErrConfirm  = errors.New("the rule wants those who agree to confirm it with a fresh sign-in")
+	ErrUnseen   = errors.New("the answer is for another action than the request's")
 )
 
 const (
@@ -36,6 +39,12 @@ const (
 	maxPending = 50
 )
 
+// A Store keeps requests, and what channels were told of them.
+type Store interface {
+	store.Approvals
+	store.Deliveries
+}
+
 // A Journal is where every change is recorded; see pipeline.Journal.
 type Journal interface {
 	Append(events ...*access.Event) (access.Mark, error)
@@ -49,10 +58,15 @@ type People interface {
 	Lookup(issuer, id string) (access.Subject, error)
 }
 
+// A Rolls knows who is in a group. Safe for concurrent use.
+type Rolls interface {
+	Members(group string) []access.Subject
+}
+
 // Options says what an [Engine] is built from. Store, Journal, People and Key
 // are required.
 type Options struct {
-	Store   store.Approvals
+	Store   Store
 	Journal Journal
 	People  People
 	Key     access.Secret // 32 bytes, kept outside the store; what it sealed is lost with it
@@ -62,6 +76,11 @@ type Options struct {
 	// URL returns where people answer a request; nil: no link is shown.
 	URL func(id string) string
 	Now func() time.Time // nil: time.Now
+
+	History History // what sessions did; nil: not known
+	Rolls   Rolls   // nil: channels are not told who could answer
+	// Report is told how each delivery to a channel went; nil: nobody is.
+	Report func(Report)
 }
 
 // An Engine runs requests for approval. It implements pipeline.Approver. Safe
@@ -72,6 +91,9 @@ type Engine struct {
 
 	mu      sync.Mutex
 	waiting map[string]chan struct{} // requests somebody in this process waits for; a send wakes it
+	news    chan struct{}            // closed, and replaced, when a request has changed
+	told    []Notifier
+	retell  chan struct{} // a send: told has changed
 	stop    chan struct{}
 	once    sync.Once
 }
@@ -94,7 +116,11 @@ func New(o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Engine{o: o, seal: s, waiting: map[string]chan struct{}{}, stop: make(chan struct{})}, nil
+	if o.Report == nil {
+		o.Report = func(Report) {}
+	}
+	return &Engine{o: o, seal: s, waiting: map[string]chan struct{}{}, news: make(chan struct{}),
+		retell: make(chan struct{}, 1), stop: make(chan struct{})}, nil
 }
 
 // Close ends all waiting and leaves the requests open: after a restart the same
@@ -102,8 +128,15 @@ func New(o Options) (*Engine, error) {
 // sessions' contexts end, which would withdraw them.
 func (e *Engine) Close() { e.once.Do(func() { close(e.stop) }) }
 
-// Run expires requests until ctx ends.
+// Run lets time pass for requests that nobody waits for, and tells the channels,
+// until ctx ends.
 func (e *Engine) Run(ctx context.Context) {
+	telling := make(chan struct{})
+	go func() {
+		defer close(telling)
+		e.tellAll(ctx)
+	}()
+	defer func() { <-telling }()
 	t := time.NewTicker(sweep)
 	defer t.Stop()
 	for {
@@ -116,18 +149,60 @@ func (e *Engine) Run(ctx context.Context) {
 	}
 }
 
-// Sweep expires the open requests whose time is over.
+// Sweep expires the open requests whose time is over, and asks more people where
+// the first did not answer in time.
 func (e *Engine) Sweep(ctx context.Context) error {
 	due, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{States: open(), ExpiresBefore: e.o.Now()})
+	if err == nil {
+		var pending []store.Approval
+		pending, err = e.o.Store.Approvals(ctx, store.ApprovalFilter{States: []string{store.Pending}})
+		due = append(due, pending...)
+	}
 	if err != nil {
 		return fmt.Errorf("approval: sweep: %w", err)
 	}
-	for _, a := range due {
-		if err := e.expire(ctx, a.ID); err != nil {
+	for i := range due {
+		if err := e.elapse(ctx, &due[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// elapse does what time demands of a request.
+func (e *Engine) elapse(ctx context.Context, a *store.Approval) error {
+	switch now := e.o.Now(); {
+	case a.State != store.Pending && a.State != store.Approved:
+	case !now.Before(a.Expires):
+		return e.expire(ctx, a.ID)
+	case escalates(a, now):
+		return e.escalate(ctx, a.ID)
+	}
+	return nil
+}
+
+// due reports whether time demands something of a pending request.
+func (e *Engine) due(a *store.Approval) bool {
+	now := e.o.Now()
+	return !now.Before(a.Expires) || escalates(a, now)
+}
+
+// escalates reports whether the second quorum has to be asked.
+func escalates(a *store.Approval, now time.Time) bool {
+	return a.State == store.Pending && a.Quorum.Escalate != nil && a.Escalated.IsZero() && !now.Before(a.Created.Add(a.Quorum.Escalate.After))
+}
+
+func (e *Engine) escalate(ctx context.Context, id string) error {
+	return e.update(ctx, id, func(a *store.Approval) (*access.Event, error) {
+		now := e.o.Now()
+		if !escalates(a, now) || !now.Before(a.Expires) {
+			return nil, nil
+		}
+		a.Escalated = now.UTC().Truncate(time.Microsecond)
+		ev := e.event(a, access.ApprovalEscalated, a.Requester)
+		ev.Approval.From = a.Quorum.Escalate.To
+		return ev, nil
+	})
 }
 
 func open() []string { return []string{store.Pending, store.Approved} }
@@ -165,6 +240,8 @@ func (e *Engine) release(id string) {
 func (e *Engine) wake(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	close(e.news)
+	e.news = make(chan struct{})
 	if c := e.waiting[id]; c != nil {
 		select {
 		case c <- struct{}{}:

@@ -22,6 +22,7 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 type memory struct {
 	mu   sync.Mutex
 	rows []store.Approval
+	told []store.Delivery
 	// failCommit makes the next updates fail after change has run, as a crash
 	// between journal and store does.
 	failCommit bool
@@ -62,7 +63,9 @@ func (m *memory) Approvals(_ context.Context, f store.ApprovalFilter) (out []sto
 	for _, r := range m.rows {
 		if (len(f.States) == 0 || slices.Contains(f.States, r.State)) &&
 			(f.Issuer == "" || f.Issuer == r.Requester.Issuer) && (f.Requester == "" || f.Requester == r.Requester.ID) &&
-			(f.Digest == nil || *f.Digest == r.Digest) && (f.ExpiresBefore.IsZero() || !r.Expires.After(f.ExpiresBefore)) {
+			(f.Digest == nil || *f.Digest == r.Digest) && (f.Shape == nil || *f.Shape == r.Shape) &&
+			(f.Fingerprint == "" || f.Fingerprint == r.Fingerprint) && (f.Resource == "" || f.Resource == r.Resource.Name) &&
+			(f.Before.IsZero() || r.Created.Before(f.Before)) && (f.ExpiresBefore.IsZero() || !r.Expires.After(f.ExpiresBefore)) {
 			out = append(out, clone(r))
 		}
 	}
@@ -85,11 +88,48 @@ func (m *memory) UpdateApproval(_ context.Context, id string, change func(*store
 			if m.failCommit {
 				return errors.New("power cut")
 			}
+			a.Revision++
 			m.rows[i] = a
 			return nil
 		}
 	}
 	return store.ErrNotFound
+}
+
+func (m *memory) delivery(channel, id string) store.Delivery {
+	for _, d := range m.told {
+		if d.Channel == channel && d.Approval == id {
+			return d
+		}
+	}
+	return store.Delivery{Channel: channel, Approval: id}
+}
+
+func (m *memory) ClaimDelivery(_ context.Context, channel string, now, until, since time.Time) (store.Delivery, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.rows {
+		d := m.delivery(channel, r.ID)
+		remind := r.State == store.Pending && !d.Remind.IsZero() && !d.Remind.After(now)
+		if !r.Changed.Before(since) && !d.Due.After(now) && (r.Revision > d.Told || remind) {
+			d.Due = until
+			m.keep(d)
+			return d, nil
+		}
+	}
+	return store.Delivery{}, store.ErrNotFound
+}
+
+func (m *memory) keep(d store.Delivery) {
+	m.told = slices.DeleteFunc(m.told, func(o store.Delivery) bool { return o.Channel == d.Channel && o.Approval == d.Approval })
+	m.told = append(m.told, d)
+}
+
+func (m *memory) SaveDelivery(_ context.Context, d store.Delivery) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keep(d)
+	return nil
 }
 
 // notes is a journal that can break.

@@ -211,7 +211,7 @@ func TestQuorumMatchesOracle(t *testing.T) {
 				places = append(places, f.Group)
 			}
 		}
-		if got, want := met(q, people), m.seat(places, names, nil); got != want {
+		if got, want := met(q.From, people), m.seat(places, names, nil); got != want {
 			rt.Fatalf("met(%v, %v) = %v, want %v", q.From, people, got, want)
 		}
 	})

@@ -3,6 +3,8 @@ package approval
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 
 	"sluice/access"
@@ -14,8 +16,18 @@ const maxPlaces = 32
 
 // checkQuorum refuses a quorum that nobody, or no number of people, would meet.
 func checkQuorum(q access.Quorum) error {
+	if err := checkPlaces(q.From); err != nil {
+		return err
+	}
+	if q.Escalate != nil {
+		return checkPlaces(q.Escalate.To)
+	}
+	return nil
+}
+
+func checkPlaces(from []access.Approvers) error {
 	places := 0
-	for _, f := range q.From {
+	for _, f := range from {
 		if f.Group == "" || f.Count < 1 || f.Count > maxPlaces {
 			return fmt.Errorf("the rule asks %d of group %q", f.Count, f.Group)
 		}
@@ -30,14 +42,24 @@ func checkQuorum(q access.Quorum) error {
 	return nil
 }
 
-// met reports whether each place of the quorum can be taken by a different one
-// of people: a maximum matching, found with augmenting paths.
-func met(q access.Quorum, people []access.Subject) bool {
-	if checkQuorum(q) != nil {
+// enough reports whether people meet a quorum, or the second one if it was asked.
+func enough(q access.Quorum, escalated bool, people []access.Subject) bool {
+	return met(q.From, people) || escalated && q.Escalate != nil && met(q.Escalate.To, people)
+}
+
+// agreed reports whether those who approved a request, and still may, are enough.
+func (e *Engine) agreed(a *store.Approval) bool {
+	return enough(a.Quorum, !a.Escalated.IsZero(), e.supporters(a))
+}
+
+// met reports whether each place can be taken by a different one of people: a
+// maximum matching, found with augmenting paths.
+func met(from []access.Approvers, people []access.Subject) bool {
+	if checkPlaces(from) != nil {
 		return false
 	}
 	holds := make([]string, len(people)) // which group each person answers for
-	for _, f := range q.From {
+	for _, f := range from {
 		for range f.Count {
 			if !place(f.Group, people, holds, make([]bool, len(people))) {
 				return false
@@ -62,14 +84,17 @@ func place(group string, people []access.Subject, holds []string, tried []bool) 
 	return false
 }
 
-// asked reports whether s is a member of some group of the quorum.
-func asked(q access.Quorum, s access.Subject) bool {
-	for _, f := range q.From {
-		if s.In(f.Group) {
-			return true
-		}
+// asked reports whether s is a member of some group that was asked.
+func asked(a *store.Approval, s access.Subject) bool {
+	return slices.ContainsFunc(whom(a), func(f access.Approvers) bool { return s.In(f.Group) })
+}
+
+// whom lists everybody who was asked.
+func whom(a *store.Approval) []access.Approvers {
+	if a.Escalated.IsZero() || a.Quorum.Escalate == nil {
+		return a.Quorum.From
 	}
-	return false
+	return slices.Concat(a.Quorum.From, a.Quorum.Escalate.To)
 }
 
 // samePerson errs on the side of yes: one person may have accounts with two issuers.
@@ -96,7 +121,7 @@ func (e *Engine) barred(a *store.Approval, s access.Subject) error {
 		return ErrNotHuman
 	case involved(a.Requester, s):
 		return ErrSelf
-	case !asked(a.Quorum, s):
+	case !asked(a, s):
 		return ErrNotAsked
 	}
 	if e.involvedNow(a.Requester, s) {
@@ -156,15 +181,9 @@ func vetoed(a *store.Approval) bool {
 	return false
 }
 
-// sameQuorum reports whether two quorums ask the same of the same groups.
+// sameQuorum reports whether two quorums ask the same of the same people.
 func sameQuorum(a, b access.Quorum) bool {
-	if len(a.From) != len(b.From) {
-		return false
-	}
-	for i := range a.From {
-		if a.From[i] != b.From[i] {
-			return false
-		}
-	}
-	return true
+	a.Rules, a.Expires, a.Remind, a.Channels = nil, 0, 0, nil
+	b.Rules, b.Expires, b.Remind, b.Channels = nil, 0, 0, nil
+	return reflect.DeepEqual(a, b)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sluice/access"
 	"sluice/store"
@@ -14,15 +15,42 @@ const maxReason = 2000
 
 // A Ballot is one person's answer to a request.
 type Ballot struct {
-	Voter    access.Subject // as proven just now, with present groups
+	Voter    access.Subject // who the channel knows it is; groups are looked up
 	Approve  bool
 	Reason   string
-	Evidence string // how the channel knows the voter; kept in the journal
+	Evidence Evidence
+	// Seen is the digest of the request that the voter was shown; nil: the channel
+	// does not say. A ballot for another one does not count.
+	Seen *access.Digest
+	// Confirmed is true if the voter proved anew who they are, for this answer.
+	Confirmed bool
+}
+
+// Evidence says how a channel knows whose answer it is. It is kept in the journal.
+type Evidence struct {
+	Channel string // its name
+	User    string // the channel's own id for the person; empty: it has none
+	Proof   string // what ties that to the voter: a verified signature, a mapping
+}
+
+// String is the form in the journal.
+func (v Evidence) String() string {
+	s := v.Channel
+	if v.User != "" {
+		s += ", user " + v.User
+	}
+	if v.Proof != "" {
+		s += ", " + v.Proof
+	}
+	if len(s) > maxReason {
+		s = strings.ToValidUTF8(s[:maxReason], "")
+	}
+	return s
 }
 
 // Vote is [Engine.Cast] for the HTTP API.
 func (e *Engine) Vote(ctx context.Context, id string, voter access.Subject, approve bool, reason string) (View, error) {
-	return e.Cast(ctx, id, Ballot{Voter: voter, Approve: approve, Reason: reason, Evidence: "api"})
+	return e.Cast(ctx, id, Ballot{Voter: voter, Approve: approve, Reason: reason, Evidence: Evidence{Channel: "api"}})
 }
 
 // Cast counts an answer. One veto rejects; who approved may still say no while
@@ -31,20 +59,33 @@ func (e *Engine) Cast(ctx context.Context, id string, b Ballot) (View, error) {
 	if len(b.Reason) > maxReason {
 		return View{}, fmt.Errorf("approval: reason longer than %d bytes", maxReason)
 	}
+	if b.Evidence.Channel == "" {
+		return View{}, errors.New("approval: a ballot without evidence")
+	}
+	b.Voter = e.present(b.Voter)
 	a, err := e.o.Store.Approval(ctx, id)
 	if err != nil || !e.visible(&a, b.Voter) {
 		return View{}, fmt.Errorf("approval: request %s: %w", id, orNotFound(err))
 	}
-	if a.State == store.Pending && !e.o.Now().Before(a.Expires) {
-		if err := e.expire(ctx, id); err != nil {
-			return View{}, err
-		}
+	if err := e.elapse(ctx, &a); err != nil {
+		return View{}, err
 	}
 	err = e.update(ctx, id, func(a *store.Approval) (*access.Event, error) { return e.count(a, b) })
 	if err != nil {
 		return View{}, fmt.Errorf("approval: request %s: %w", id, err)
 	}
 	return e.Show(ctx, b.Voter, id)
+}
+
+// present is a voter as of now: a channel may remember groups of long ago.
+func (e *Engine) present(voter access.Subject) access.Subject {
+	now, err := e.o.People.Lookup(voter.Issuer, voter.ID)
+	if err != nil {
+		voter.Groups = nil
+		return voter
+	}
+	now.Actor = voter.Actor
+	return now
 }
 
 func orNotFound(err error) error {
@@ -60,19 +101,39 @@ func (e *Engine) count(a *store.Approval, b Ballot) (*access.Event, error) {
 	if err := e.mayCast(a, b.Voter, b.Approve); err != nil {
 		return nil, err
 	}
+	if err := b.suffices(a); err != nil {
+		return nil, err
+	}
+	evidence := b.Evidence.String()
 	a.Votes = append(a.Votes, store.Vote{
-		Voter: b.Voter, Approve: b.Approve, Reason: b.Reason, Evidence: b.Evidence, Time: e.o.Now().UTC(),
+		Voter: b.Voter, Approve: b.Approve, Reason: b.Reason, Evidence: evidence, Time: e.o.Now().UTC(),
 	})
 	what := access.ApprovalApproved
 	switch {
 	case !b.Approve:
 		a.State, what = store.Rejected, access.ApprovalRejected
-	case met(a.Quorum, e.supporters(a)):
+	case e.agreed(a):
 		a.State = store.Approved
 	}
 	ev := e.event(a, what, b.Voter)
-	ev.Approval.Evidence, ev.Approval.Reason = b.Evidence, b.Reason
+	ev.Approval.Evidence, ev.Approval.Reason = evidence, b.Reason
 	return ev, nil
+}
+
+// suffices says what the rule wants of an answer and this one lacks, or nil. To
+// say no takes nothing.
+func (b *Ballot) suffices(a *store.Approval) error {
+	switch {
+	case b.Seen != nil && *b.Seen != a.Digest:
+		return ErrUnseen
+	case !b.Approve:
+		return nil
+	case a.Quorum.Comment && strings.TrimSpace(b.Reason) == "":
+		return ErrComment
+	case a.Quorum.Confirm && !b.Confirmed:
+		return ErrConfirm
+	}
+	return nil
 }
 
 // mayCast says why a voter may not answer a request now, or nil.
@@ -116,7 +177,7 @@ func (e *Engine) claimable(a *store.Approval, digest access.Digest) error {
 		return fmt.Errorf("%w: it is %s", ErrUsed, stateAt(a, e.o.Now()))
 	case a.Digest != digest:
 		return errors.New("the approval is for another action")
-	case vetoed(a) || !met(a.Quorum, e.supporters(a)):
+	case vetoed(a) || !e.agreed(a):
 		return ErrLost
 	}
 	return nil
@@ -126,7 +187,7 @@ func (e *Engine) claimable(a *store.Approval, digest access.Digest) error {
 // come back to life when somebody returns to a group.
 func (e *Engine) revoke(ctx context.Context, id string) error {
 	return e.update(ctx, id, func(a *store.Approval) (*access.Event, error) {
-		if a.State != store.Approved || met(a.Quorum, e.supporters(a)) {
+		if a.State != store.Approved || e.agreed(a) {
 			return nil, nil
 		}
 		a.State = store.Rejected

@@ -57,27 +57,96 @@ func (a *app) requestShow() *cobra.Command {
 }
 
 func requestFacts(r v1.Request) []fact {
-	facts := []fact{{"id", r.ID}, {"state", r.State}, {"requester", r.Requester}, {"reason", r.Reason}, {"resource", r.Resource},
+	facts := []fact{{"id", r.ID}, {"state", r.State}, {"requester", r.Requester}, {"through", strings.Join(r.Actors, ", ")},
+		{"reason", r.Reason}, {"ticket", r.Ticket}, {"rule says", r.Message}, {"resource", r.Resource},
 		{"database", r.Database}, {"verb", r.Verb}, {"action", r.Action}}
 	for i, arg := range r.Args {
 		facts = append(facts, fact{fmt.Sprintf("  $%d", i+1), arg})
 	}
-	facts = append(facts, fact{"rule", r.Rule}, fact{"needs", quorum(r.From)}, fact{"created", when(r.Created)}, fact{"expires", when(r.Expires)},
+	facts = append(facts, fact{"expected", expected(r.Expected)}, fact{"rule", strings.Join(r.Rules, ", ")}, fact{"needs", needs(&r)}, fact{"grants", granted(&r)},
+		fact{"created", when(r.Created)}, fact{"expires", when(r.Expires)},
 		fact{"session", r.Session})
 	for _, b := range r.Binding {
 		facts = append(facts, fact{"with", b})
 	}
 	for _, v := range r.Votes {
-		how := "rejected"
-		if v.Approve {
-			how = "approved"
-		}
-		facts = append(facts, fact{how, strings.TrimSpace(fmt.Sprintf("by %s at %s  %s", v.By, when(v.Time), v.Reason))})
+		facts = append(facts, fact{answered(v), strings.TrimSpace(fmt.Sprintf("by %s at %s  %s", v.By, when(v.Time), v.Reason))})
+	}
+	for _, p := range r.Before {
+		facts = append(facts, fact{"before", strings.TrimSpace(fmt.Sprintf("%s  %s  %s  %s", when(p.Time), p.Effect, line(p.Action, 80), p.Error))})
+	}
+	for _, p := range r.Similar {
+		facts = append(facts, fact{"similar", precedent(p)})
 	}
 	if r.MayVote {
 		facts = append(facts, fact{"next", fmt.Sprintf("sluice request approve %s, or sluice request reject %s --reason ...", r.ID, r.ID)})
 	}
 	return facts
+}
+
+func answered(v v1.Vote) string {
+	if v.Approve {
+		return "approved"
+	}
+	return "rejected"
+}
+
+// expected says what the target expects the action to do.
+func expected(x *v1.Expected) string {
+	if x == nil {
+		return ""
+	}
+	var parts []string
+	if x.Count != nil {
+		parts = append(parts, fmt.Sprintf("changes %d rows (counted)", *x.Count))
+	}
+	if x.Rows != nil {
+		parts = append(parts, fmt.Sprintf("about %d rows (planned)", *x.Rows))
+	}
+	if x.Why != "" {
+		parts = append(parts, x.Why)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// needs says who must agree, and who else is enough.
+func needs(r *v1.Request) string {
+	text := quorum(r.From)
+	if x := r.Escalate; x != nil {
+		text += fmt.Sprintf("; from %s also %s", when(x.At), quorum(x.To))
+	}
+	if r.Comment {
+		text += "; with a reason"
+	}
+	if r.Confirm {
+		text += "; confirmed with a fresh sign-in"
+	}
+	return text
+}
+
+// granted says what agreeing permits beyond this one action.
+func granted(r *v1.Request) string {
+	g := r.Grant
+	if g == nil {
+		return ""
+	}
+	text := fmt.Sprintf("the same with other constants, %d times within %s", g.Uses, g.For)
+	if g.Rows > 0 {
+		text += fmt.Sprintf(", %d rows each", g.Rows)
+	}
+	return fmt.Sprintf("%s (used %d times)", text, r.Uses)
+}
+
+// precedent says how a past request was answered.
+func precedent(p v1.Precedent) string {
+	text := fmt.Sprintf("%s  %s  %s of %s", when(p.Created), p.ID, p.State, p.Requester)
+	if p.Same {
+		text += ", the very same"
+	}
+	for _, v := range p.Votes {
+		text += fmt.Sprintf("; %s by %s %s", answered(v), v.By, v.Reason)
+	}
+	return strings.TrimSpace(text)
 }
 
 // quorum says who must agree: 1 of dba, 2 of security.

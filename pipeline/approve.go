@@ -19,6 +19,9 @@ func (s *Session) approveAll(ctx context.Context, permits []*Permit) (*Denied, e
 		if p.Decision.Effect != access.RequireApproval {
 			continue
 		}
+		if err := s.inform(p); err != nil {
+			return nil, err
+		}
 		if d := s.approve(ctx, p); d != nil {
 			d.Index = i
 			return d, nil

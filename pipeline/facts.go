@@ -27,6 +27,28 @@ func (s *Session) find(p *Permit) error {
 	return nil
 }
 
+// inform finds out what people should know before they agree: what the target
+// expects, and how many rows would change. Unlike for a decision, nothing depends
+// on an answer.
+func (s *Session) inform(p *Permit) error {
+	if s.Find == nil || p.Request.Action.SQL == nil {
+		return nil
+	}
+	wanted := access.FactEstimate
+	if v := p.Request.Action.Verb; v == access.VerbUpdate || v == access.VerbDelete {
+		wanted |= access.FactCount
+	}
+	for wanted &^= p.Request.Action.SQL.Facts.Asked; wanted != 0; wanted &= wanted - 1 {
+		facts, err := s.Find(&p.Request.Action, wanted&-wanted)
+		if err != nil {
+			return err
+		}
+		facts.Asked |= p.Request.Action.SQL.Facts.Asked | wanted&-wanted
+		p.know(facts)
+	}
+	return nil
+}
+
 // know gives the permit's action facts of its own: what an analysis found is
 // shared.
 func (p *Permit) know(f access.Facts) {

@@ -10,6 +10,7 @@ import (
 	"sluice/api"
 	v1 "sluice/api/v1"
 	"sluice/approval"
+	"sluice/store"
 )
 
 // approvals gives the API its view of the engine, which itself decides who sees
@@ -40,7 +41,8 @@ func (a approvals) Show(ctx context.Context, c *api.Caller, id string) (v1.Reque
 }
 
 func (a approvals) Vote(ctx context.Context, c *api.Caller, id string, approve bool, reason string) (v1.Request, error) {
-	v, err := a.engine.Cast(ctx, id, approval.Ballot{Voter: c.Subject, Approve: approve, Reason: reason, Evidence: "api, credential " + c.Credential})
+	v, err := a.engine.Cast(ctx, id, approval.Ballot{Voter: c.Subject, Approve: approve, Reason: reason,
+		Evidence: approval.Evidence{Channel: "api", Proof: "credential " + c.Credential}})
 	if err != nil {
 		return v1.Request{}, votingError(err, id)
 	}
@@ -52,10 +54,13 @@ func votingError(err error, id string) error {
 	switch {
 	case errors.Is(err, approval.ErrNotFound):
 		return api.WithHint(api.Errorf(api.ErrNotFound, "no request %s", id), "sluice request ls --state all lists those you may see")
-	case errors.Is(err, approval.ErrSelf), errors.Is(err, approval.ErrNotHuman), errors.Is(err, approval.ErrNotAsked):
+	case errors.Is(err, approval.ErrSelf), errors.Is(err, approval.ErrNotHuman), errors.Is(err, approval.ErrNotAsked),
+		errors.Is(err, approval.ErrConfirm):
 		return api.WithHint(api.Errorf(api.ErrForbidden, "%s", cause(err, id)), "sluice request show "+id+" says who may answer")
 	case errors.Is(err, approval.ErrVoted), errors.Is(err, approval.ErrClosed):
 		return api.Errorf(api.ErrConflict, "%s", cause(err, id))
+	case errors.Is(err, approval.ErrComment):
+		return api.Errorf(api.ErrInvalid, "%s", cause(err, id))
 	}
 	return err
 }
@@ -68,17 +73,18 @@ func cause(err error, id string) string {
 func request(v *approval.View) v1.Request {
 	r := v1.Request{
 		ID: v.ID, State: v.State, Requester: api.Name(&v.Requester), Resource: v.Resource.Name, Action: v.Action, Expires: v.Expires,
-		Created: v.Created, Verb: v.Verb, Database: v.Resource.Database, Reason: v.Reason, Session: v.Session, MayVote: v.MayVote,
-		From: quorum(v.From),
+		Created: v.Created, Verb: v.Verb, Database: v.Resource.Database, Reason: v.Reason, Session: v.Session, MayVote: v.MayVote, WhyNot: v.Why,
+		From: quorum(v.From), Votes: ballots(v.Votes), Rules: v.Rules, Message: v.Message, Ticket: v.Ticket, Client: v.Client,
+		Decision: v.Decision, URL: v.URL, Whole: v.Whole, Comment: v.Comment, Confirm: v.Confirm, Uses: v.Uses,
 	}
 	if len(v.Rules) > 0 {
 		r.Rule = v.Rules[0]
 	}
-	for _, b := range v.Votes {
-		r.Votes = append(r.Votes, v1.Vote{By: api.Name(&b.Voter), Approve: b.Approve, Reason: b.Reason, Time: b.Time})
+	for _, actor := range v.Requester.Chain()[1:] {
+		r.Actors = append(r.Actors, api.Name(actor))
 	}
 	if v.Content != nil {
-		r.Action = v.Content.Text
+		r.Action, r.Whole = v.Content.Text, true
 		for _, arg := range v.Content.Args {
 			r.Args = append(r.Args, argument(arg))
 		}
@@ -86,7 +92,42 @@ func request(v *approval.View) v1.Request {
 			r.Binding = append(r.Binding, b.Name+" = "+b.Value)
 		}
 	}
+	terms(v, &r)
+	background(v, &r)
 	return r
+}
+
+// terms are how people are asked, and what their answer gives.
+func terms(v *approval.View, r *v1.Request) {
+	if x := v.Escalate; x != nil {
+		r.Escalate = &v1.Escalation{To: quorum(x.To), At: v.Created.Add(x.After), Done: !v.Escalated.IsZero()}
+	}
+	if g := v.Grant; g != nil {
+		r.Grant = &v1.Grant{For: g.For.String(), Uses: g.Uses, Rows: g.Rows}
+	}
+}
+
+// background is what helps to decide.
+func background(v *approval.View, r *v1.Request) {
+	if x := v.Expected; x != (approval.Expected{}) {
+		r.Expected = &v1.Expected{Rows: x.Rows, Cost: x.Cost, Count: x.Count, Why: x.Why}
+	}
+	for _, p := range v.Before {
+		r.Before = append(r.Before, v1.Past{Time: p.Time, ID: p.ID, Verb: p.Verb, Action: p.Action, Effect: p.Effect, Rows: p.Rows, Error: p.Error})
+	}
+	for i := range v.Similar {
+		p := &v.Similar[i]
+		r.Similar = append(r.Similar, v1.Precedent{ID: p.ID, State: p.State, Requester: api.Name(&p.Requester), Created: p.Created,
+			Action: p.Action, Same: p.Same, Votes: ballots(p.Votes)})
+	}
+}
+
+func ballots(votes []store.Vote) (all []v1.Vote) {
+	for i := range votes {
+		b := &votes[i]
+		all = append(all, v1.Vote{By: api.Name(&b.Voter), Approve: b.Approve, Reason: b.Reason, Time: b.Time})
+	}
+	return all
 }
 
 func quorum(from []access.Approvers) []v1.Quorum {

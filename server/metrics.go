@@ -23,6 +23,7 @@ type metrics struct {
 	revision  *prometheus.GaugeVec
 	reloads   *prometheus.CounterVec
 	reloadOK  prometheus.Gauge
+	delivered *prometheus.CounterVec
 
 	byType     map[access.EventType]prometheus.Counter
 	byProtocol map[string]*[3]prometheus.Counter // by effect
@@ -44,9 +45,11 @@ func newMetrics(g gauges, protocols []string) *metrics {
 	m.events = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_audit_events_total", Help: "Events appended to the journal, by type."}, []string{"type"})
 	m.revision = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_policy_revision_info", Help: "1 for the policy in force, by its digest."}, []string{"digest"})
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_config_reloads_total", Help: "Changed configurations, by result: ok or refused."}, []string{"result"})
+	m.delivered = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_channel_deliveries_total",
+		Help: "Notices about requests for approval, by channel and result: ok, retried or failed."}, []string{"channel", "result"})
 	m.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_current",
 		Help: "1 if the files on disk are in force, 0 if the last change was refused and an older configuration is."})
-	m.registry.MustRegister(m.decisions, m.deciding, m.appending, m.events, m.revision, m.reloads, m.reloadOK,
+	m.registry.MustRegister(m.decisions, m.deciding, m.appending, m.events, m.revision, m.reloads, m.reloadOK, m.delivered,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for name, gauge := range map[string]struct {
 		help string
@@ -150,5 +153,6 @@ func (m *metrics) resolve(protocols []string) {
 var eventTypes = []access.EventType{
 	access.SessionOpened, access.SessionRefused, access.SessionClosed, access.SessionKilled, access.ActionDecided, access.ActionCompleted,
 	access.ApprovalRequested, access.ApprovalApproved, access.ApprovalRejected, access.ApprovalWithdrawn, access.ApprovalExpired, access.ApprovalUsed,
+	access.ApprovalEscalated,
 	access.PolicyChanged, access.RecordingFailed, access.RecordingChunk, access.TokenIssued, access.TokenRevoked, access.AuditRead, access.GatewayStarted,
 }

@@ -195,7 +195,8 @@ func (s *Server) buildApproval(context.Context, *config.Config) error {
 		return err
 	}
 	s.approvals, err = approval.New(approval.Options{Store: s.store, Journal: s.sessions, People: s.directory, Key: key, Now: s.o.Now,
-		SeesAll: func(who access.Subject) bool { return s.roles().IsAuditor(who) }, URL: s.requestURL})
+		SeesAll: func(who access.Subject) bool { return s.roles().IsAuditor(who) }, URL: s.requestURL,
+		History: history{s.index}, Rolls: rolls{s.directory}, Report: s.reportDelivery})
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}

@@ -13,6 +13,7 @@ type Meta interface {
 // State is everything that an implementation keeps.
 type State interface {
 	Approvals
+	Deliveries
 	Tokens
 	People
 	Sessions

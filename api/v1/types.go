@@ -83,6 +83,69 @@ type Request struct {
 	Args     []string  `json:"args,omitempty"`    // bound values
 	Binding  []string  `json:"binding,omitempty"` // settings that give the text its meaning: role, search_path, ...
 	MayVote  bool      `json:"may_vote"`          // the caller may approve or reject it
+	WhyNot   string    `json:"why_not,omitempty"` // what keeps the caller from answering
+
+	Rules    []string    `json:"rules,omitempty"`   // every rule that asks
+	Message  string      `json:"message,omitempty"` // what the rule says
+	Ticket   string      `json:"ticket,omitempty"`  // the requester's reference
+	Client   string      `json:"client,omitempty"`  // where the requester's session comes from
+	Decision string      `json:"decision,omitempty"`
+	Actors   []string    `json:"actors,omitempty"` // who acts for the requester, innermost first
+	URL      string      `json:"url,omitempty"`    // where people answer
+	Whole    bool        `json:"whole"`            // action shows everything that will run
+	Comment  bool        `json:"comment,omitempty"`
+	Confirm  bool        `json:"confirm,omitempty"`
+	Escalate *Escalation `json:"escalate,omitempty"`
+	Grant    *Grant      `json:"grant,omitempty"`
+	Uses     int         `json:"uses,omitempty"` // how often the answer was used
+	Expected *Expected   `json:"expected,omitempty"`
+	Before   []Past      `json:"before,omitempty"`  // what the session did until it asked, newest first; one request only
+	Similar  []Precedent `json:"similar,omitempty"` // past requests for the same statement but for constants; one request only
+}
+
+// An Escalation says who is asked as well, and from when.
+type Escalation struct {
+	To   []Quorum  `json:"to"`
+	At   time.Time `json:"at"`   // they are, or will be, asked
+	Done bool      `json:"done"` // they have been
+}
+
+// A Grant is what agreeing permits beyond the one action: the same statement with
+// other constants.
+type Grant struct {
+	For  string `json:"for"` // a Go duration, from the answer
+	Uses int    `json:"uses"`
+	Rows int64  `json:"rows,omitempty"` // that each may return or change
+}
+
+// Expected is what the target expects an action to do.
+type Expected struct {
+	Rows  *int64 `json:"rows,omitempty"`  // by its plan
+	Cost  *int64 `json:"cost,omitempty"`  // in the planner's units
+	Count *int64 `json:"count,omitempty"` // of rows that it would change, counted
+	Why   string `json:"why,omitempty"`   // what kept something from being known
+}
+
+// A Past is something that a session did before it asked.
+type Past struct {
+	Time   time.Time `json:"time"`
+	ID     string    `json:"id"` // of the decision
+	Verb   string    `json:"verb"`
+	Action string    `json:"action"` // redacted
+	Effect string    `json:"effect"`
+	Rows   int64     `json:"rows"`
+	Error  string    `json:"error,omitempty"`
+}
+
+// A Precedent is a past request and how it was answered.
+type Precedent struct {
+	ID        string    `json:"id"`
+	State     string    `json:"state"`
+	Requester string    `json:"requester"`
+	Created   time.Time `json:"created"`
+	Action    string    `json:"action"` // redacted
+	Same      bool      `json:"same"`   // the very same, constants included
+	Votes     []Vote    `json:"votes,omitempty"`
 }
 
 // A Quorum is one requirement of a Request.

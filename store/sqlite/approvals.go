@@ -18,24 +18,29 @@ type request struct {
 	Resource  access.Resource `json:"resource"`
 	Verb      string          `json:"verb"`
 	Action    string          `json:"action"`
+	Whole     bool            `json:"whole,omitempty"`
 	Reason    string          `json:"reason"`
+	Ticket    string          `json:"ticket,omitempty"`
+	Message   string          `json:"message,omitempty"`
 	Session   string          `json:"session"`
 	Client    string          `json:"client"`
 	Decision  string          `json:"decision"`
 	Quorum    access.Quorum   `json:"quorum"`
+	Facts     access.Facts    `json:"facts,omitzero"`
 }
 
 // CreateApproval implements [store.Approvals].
 func (s *Store) CreateApproval(ctx context.Context, a store.Approval) error {
-	doc, err := json.Marshal(request{a.Requester, a.Resource, a.Verb, a.Action, a.Reason, a.Session, a.Client, a.Decision, a.Quorum})
+	doc, err := json.Marshal(request{a.Requester, a.Resource, a.Verb, a.Action, a.Whole, a.Reason, a.Ticket, a.Message,
+		a.Session, a.Client, a.Decision, a.Quorum, a.Facts})
 	if err != nil {
 		return fmt.Errorf("sqlite: create approval: %w", err)
 	}
 	n, err := count(ctx, s.db, `INSERT INTO approvals
-		(id, digest, state, issuer, requester, document, sealed, created, expires, changed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		(id, digest, state, issuer, requester, document, sealed, created, expires, changed, revision, escalated, uses, fingerprint, shape)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		a.ID, a.Digest[:], a.State, a.Requester.Issuer, a.Requester.ID, string(doc), a.Sealed,
-		micros(a.Created), micros(a.Expires), micros(a.Changed))
+		micros(a.Created), micros(a.Expires), micros(a.Changed), micros(a.Escalated), a.Uses, a.Fingerprint, shape(&a))
 	if err != nil {
 		return fmt.Errorf("sqlite: create approval: %w", err)
 	}
@@ -43,6 +48,14 @@ func (s *Store) CreateApproval(ctx context.Context, a store.Approval) error {
 		return fmt.Errorf("sqlite: create approval %s: %w", a.ID, store.ErrExists)
 	}
 	return nil
+}
+
+// shape is NULL for what is no grant: the index leaves it out.
+func shape(a *store.Approval) any {
+	if a.Shape == (access.Digest{}) {
+		return nil
+	}
+	return a.Shape[:]
 }
 
 // A querier is a database or a transaction.
@@ -87,6 +100,14 @@ func (s *Store) Approvals(ctx context.Context, f store.ApprovalFilter) ([]store.
 	if f.Digest != nil {
 		w.add("digest = ?", f.Digest[:])
 	}
+	if f.Shape != nil {
+		w.add("shape = ?", f.Shape[:])
+	}
+	w.text("fingerprint", f.Fingerprint)
+	w.text("json_extract(document, '$.resource.name')", f.Resource)
+	if !f.Before.IsZero() {
+		w.add("created < ?", micros(f.Before))
+	}
 	if !f.ExpiresBefore.IsZero() {
 		w.add("expires <= ?", micros(f.ExpiresBefore))
 	}
@@ -98,7 +119,7 @@ func (s *Store) Approvals(ctx context.Context, f store.ApprovalFilter) ([]store.
 }
 
 func approvals(ctx context.Context, q querier, w *where, limit int) ([]store.Approval, error) {
-	query := "SELECT id, digest, state, document, sealed, created, expires, changed FROM approvals" +
+	query := "SELECT id, digest, state, document, sealed, created, expires, changed, revision, escalated, uses, fingerprint, shape FROM approvals" +
 		w.sql() + " ORDER BY created DESC, id DESC" + w.limit(limit)
 	rows, err := q.QueryContext(ctx, query, w.args...)
 	if err != nil {
@@ -127,10 +148,11 @@ func approvals(ctx context.Context, q querier, w *where, limit int) ([]store.App
 
 func scanApproval(rows *sql.Rows) (store.Approval, error) {
 	var a store.Approval
-	var digest, sealed []byte
+	var digest, sealed, shape []byte
 	var doc string
-	var created, expires, changed int64
-	if err := rows.Scan(&a.ID, &digest, &a.State, &doc, &sealed, &created, &expires, &changed); err != nil {
+	var created, expires, changed, escalated int64
+	if err := rows.Scan(&a.ID, &digest, &a.State, &doc, &sealed, &created, &expires, &changed,
+		&a.Revision, &escalated, &a.Uses, &a.Fingerprint, &shape); err != nil {
 		return a, err
 	}
 	var r request
@@ -140,9 +162,13 @@ func scanApproval(rows *sql.Rows) (store.Approval, error) {
 	if copy(a.Digest[:], digest) != len(a.Digest) {
 		return a, errors.New("malformed digest")
 	}
+	if shape != nil && copy(a.Shape[:], shape) != len(a.Shape) {
+		return a, errors.New("malformed shape")
+	}
 	a.Requester, a.Resource, a.Verb, a.Action, a.Reason = r.Requester, r.Resource, r.Verb, r.Action, r.Reason
 	a.Session, a.Client, a.Decision, a.Quorum, a.Sealed = r.Session, r.Client, r.Decision, r.Quorum, sealed
-	a.Created, a.Expires, a.Changed = fromMicros(created), fromMicros(expires), fromMicros(changed)
+	a.Whole, a.Ticket, a.Message, a.Facts = r.Whole, r.Ticket, r.Message, r.Facts
+	a.Created, a.Expires, a.Changed, a.Escalated = fromMicros(created), fromMicros(expires), fromMicros(changed), fromMicros(escalated)
 	return a, nil
 }
 
@@ -191,8 +217,8 @@ func (s *Store) UpdateApproval(ctx context.Context, id string, change func(*stor
 }
 
 func writeBack(ctx context.Context, tx *sql.Tx, a *store.Approval) error {
-	if _, err := tx.ExecContext(ctx, "UPDATE approvals SET state = ?, changed = ?, sealed = ? WHERE id = ?",
-		a.State, micros(a.Changed), a.Sealed, a.ID); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE approvals SET state = ?, changed = ?, expires = ?, escalated = ?, uses = ?, sealed = ?,
+		revision = revision + 1 WHERE id = ?`, a.State, micros(a.Changed), micros(a.Expires), micros(a.Escalated), a.Uses, a.Sealed, a.ID); err != nil {
 		return fmt.Errorf("sqlite: update approval: %w", err)
 	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM votes WHERE approval = ?", a.ID); err != nil {

@@ -26,7 +26,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) store.State) {
 	for name, part := range map[string]func(*testing.T, store.State){
 		"tokens": tokens, "revocation": revocation, "renewal": renewal, "people": people, "approvals": approvals, "listing approvals": listing,
-		"updates": updates, "once": once, "sessions": sessions, "meta": meta, "blocks": blocks,
+		"updates": updates, "once": once, "deliveries": deliveries, "sessions": sessions, "meta": meta, "blocks": blocks,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -115,8 +115,12 @@ func approval(id string) store.Approval {
 		ID: id, Digest: access.Digest{1, 2, 3}, State: store.Pending,
 		Requester: access.Subject{Issuer: "local", ID: "alice", Kind: access.Human, Actor: &access.Subject{Issuer: "local", ID: "bot"}},
 		Resource:  access.Resource{Name: "shop", Protocol: "postgres", Labels: map[string]string{"env": "prod"}},
-		Verb:      "delete", Action: "delete from t", Reason: "cleanup", Session: "s", Client: "127.0.0.1:5", Decision: "d",
-		Quorum:  access.Quorum{From: []access.Approvers{{Group: "dba", Count: 2}}, Expires: time.Minute, Rules: []string{"p/r"}},
+		Verb:      "delete", Action: "delete from t", Whole: true, Reason: "cleanup", Ticket: "CHG-1", Message: "ask first", Session: "s", Client: "127.0.0.1:5", Decision: "d",
+		Quorum: access.Quorum{From: []access.Approvers{{Group: "dba", Count: 2}}, Expires: time.Minute, Rules: []string{"p/r"},
+			Escalate: &access.Escalation{After: time.Minute, To: []access.Approvers{{Group: "lead", Count: 1}}},
+			Grant:    &access.Grant{For: time.Hour, Uses: 3, Rows: 9}},
+		Facts:       access.Facts{Asked: access.FactEstimate, Estimate: &access.Estimate{Rows: 3, Cost: 4}, Why: "why"},
+		Fingerprint: "f", Shape: access.Digest{7}, Revision: 1,
 		Created: begin, Expires: begin.Add(time.Hour), Changed: begin, Sealed: []byte("sealed"),
 	}
 }
@@ -151,7 +155,7 @@ func listing(t *testing.T, s store.State) {
 		func(a *store.Approval) {},
 		func(a *store.Approval) { a.State = store.Approved },
 		func(a *store.Approval) { a.Requester = access.Subject{Issuer: "oidc", ID: "alice"} },
-		func(a *store.Approval) { a.Digest = access.Digest{9} },
+		func(a *store.Approval) { a.Digest, a.Shape, a.Fingerprint = access.Digest{9}, access.Digest{}, "" },
 		func(a *store.Approval) { a.Expires = begin.Add(time.Minute) },
 	} {
 		a := approval(fmt.Sprintf("R%d", i))
@@ -170,6 +174,9 @@ func listing(t *testing.T, s store.State) {
 		{"open", store.ApprovalFilter{States: []string{store.Approved, store.Pending}, Limit: 9}, []string{"R4", "R3", "R2", "R1", "R0"}},
 		{"of a requester", store.ApprovalFilter{Issuer: "oidc", Requester: "alice"}, []string{"R2"}},
 		{"of a digest", store.ApprovalFilter{Digest: &access.Digest{9}}, []string{"R3"}},
+		{"of a shape", store.ApprovalFilter{Shape: &access.Digest{7}, Limit: 1}, []string{"R4"}},
+		{"of a fingerprint before", store.ApprovalFilter{Fingerprint: "f", Resource: "shop", Before: begin.Add(2 * time.Second)}, []string{"R1", "R0"}},
+		{"of a fingerprint elsewhere", store.ApprovalFilter{Fingerprint: "f", Resource: "crm"}, nil},
 		{"expired by then", store.ApprovalFilter{ExpiresBefore: begin.Add(time.Minute)}, []string{"R4"}},
 		{"expired before", store.ApprovalFilter{ExpiresBefore: begin.Add(time.Minute - 1000)}, nil},
 	} {
@@ -185,10 +192,12 @@ func updates(t *testing.T, s store.State) {
 		equal(t, "what the change sees", *x, a)
 		x.Votes = append(x.Votes, vote)
 		x.State, x.Changed, x.Sealed = store.Approved, begin.Add(time.Second), nil
+		x.Expires, x.Escalated, x.Uses = begin.Add(time.Minute), begin.Add(time.Second), 2
 		x.Reason = "must not be changed"
 		return nil
 	}))
 	a.Votes, a.State, a.Changed, a.Sealed = []store.Vote{vote}, store.Approved, begin.Add(time.Second), nil
+	a.Expires, a.Escalated, a.Uses, a.Revision = begin.Add(time.Minute), begin.Add(time.Second), 2, 2
 	got, err := s.Approval(t.Context(), "R1")
 	must(t, err)
 	equal(t, "after the change", got, a)
@@ -206,6 +215,56 @@ func updates(t *testing.T, s store.State) {
 	equal(t, "after a change that failed", got, a)
 	if err := s.UpdateApproval(t.Context(), "R2", func(*store.Approval) error { return nil }); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("one that is not there: %v", err)
+	}
+}
+
+// deliveries: each channel is told of every change once, in the order of
+// changes, and of nothing that somebody else is telling it.
+func deliveries(t *testing.T, s store.State) {
+	one, two := approval("R1"), approval("R2")
+	two.Changed = begin.Add(time.Second)
+	must(t, s.CreateApproval(t.Context(), two))
+	must(t, s.CreateApproval(t.Context(), one))
+	at := func(n int) time.Time { return begin.Add(time.Duration(n) * time.Minute) }
+	claim := func(channel string, now int, want string) store.Delivery {
+		t.Helper()
+		d, err := s.ClaimDelivery(t.Context(), channel, at(now), at(now+1), begin)
+		if want == "" {
+			if !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("claimed %+v, %v", d, err)
+			}
+			return d
+		}
+		must(t, err)
+		equal(t, "claimed", d.Approval, want)
+		return d
+	}
+	d := claim("slack", 1, "R1")
+	equal(t, "a new one", d, store.Delivery{Channel: "slack", Approval: "R1", Due: at(2)})
+	claim("slack", 1, "R2")
+	claim("slack", 1, "")
+	claim("mail", 1, "R1")
+	d.Told, d.Ref, d.Attempts, d.Due, d.Remind, d.Escalated = 1, "message 7", 0, time.Time{}, at(5), true
+	must(t, s.SaveDelivery(t.Context(), d))
+	claim("slack", 2, "R2") // its claim has run out
+	claim("slack", 2, "")
+	must(t, s.UpdateApproval(t.Context(), "R1", func(a *store.Approval) error { a.Changed = at(3); return nil }))
+	got := claim("slack", 3, "R2")
+	got.Told = 1
+	must(t, s.SaveDelivery(t.Context(), got))
+	got = claim("slack", 3, "R1")
+	d.Due = at(4)
+	equal(t, "a changed one", got, d)
+	got.Told = 2
+	must(t, s.SaveDelivery(t.Context(), got))
+	claim("slack", 4, "")
+	claim("slack", 5, "R1") // a reminder
+	must(t, s.UpdateApproval(t.Context(), "R1", func(a *store.Approval) error { a.State = store.Rejected; return nil }))
+	got.Told, got.Due = 3, time.Time{}
+	must(t, s.SaveDelivery(t.Context(), got))
+	claim("slack", 9, "") // nobody is reminded of what is answered
+	if _, err := s.ClaimDelivery(t.Context(), "new", at(9), at(10), at(8)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an old one: %v", err)
 	}
 }
 

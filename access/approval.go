@@ -1,0 +1,83 @@
+package access
+
+import "time"
+
+// A Quorum says who must agree before an action may run, and how they are asked.
+type Quorum struct {
+	From    []Approvers   `json:"from"`            // each must be met, by distinct humans
+	Expires time.Duration `json:"expires"`         // of the request, counted from the asking
+	Rules   []string      `json:"rules,omitempty"` // POLICY/RULE that asked
+
+	// Escalate names people who are asked as well after a while; nil: nobody is.
+	Escalate *Escalation `json:"escalate,omitempty"`
+	// Remind is how often those who were asked are reminded. Zero: never.
+	Remind time.Duration `json:"remind,omitempty"`
+	// Channels are where the request is shown. Empty: everywhere.
+	Channels []string `json:"channels,omitempty"`
+	// Comment is true if who agrees must say why.
+	Comment bool `json:"comment,omitempty"`
+	// Confirm is true if who agrees must prove anew who they are.
+	Confirm bool `json:"confirm,omitempty"`
+	// Grant is what an answer permits beyond the one action; nil: nothing.
+	Grant *Grant `json:"grant,omitempty"`
+}
+
+// Approvers is one requirement of a [Quorum]: Count members of Group.
+type Approvers struct {
+	Group string `json:"group"`
+	Count int    `json:"count"`
+}
+
+// An Escalation is a second quorum, enough by itself once After has passed
+// without an answer.
+type Escalation struct {
+	After time.Duration `json:"after"`
+	To    []Approvers   `json:"to"`
+}
+
+// A Grant is an approval for every action of one shape: the same statement but
+// for its constants.
+type Grant struct {
+	For  time.Duration `json:"for"`            // from the answer
+	Uses int           `json:"uses"`           // how many actions may run
+	Rows int64         `json:"rows,omitempty"` // that each may return or change; zero: no limit
+}
+
+// Within reports whether nothing of g goes beyond what o permits.
+func (g *Grant) Within(o *Grant) bool {
+	return g == nil || o != nil && g.For <= o.For && g.Uses <= o.Uses && (o.Rows == 0 || g.Rows > 0 && g.Rows <= o.Rows)
+}
+
+// An Approval is people's answer to one [Request].
+type Approval struct {
+	ID       string // the request's id, as users type it
+	Digest   Digest
+	Approved bool
+	By       []Subject
+	Reason   string // the last voter's
+	Expires  time.Time
+	State    string // pending, approved, rejected, withdrawn, expired, used
+
+	// Escalated is true if the second quorum was asked, and may have answered.
+	Escalated bool
+	// Grant is set if the answer covers every action of one shape, which Shape
+	// then identifies.
+	Grant *Grant
+	Shape Digest
+}
+
+// Pending tells a waiting client where its request stands.
+type Pending struct {
+	ID      string
+	From    []Approvers
+	Or      []Approvers // who is enough as well; empty: nobody
+	URL     string
+	Expires time.Time
+}
+
+// A PendingError reports that an approval is still pending and the subject
+// does not wait for it. The same action asked again after approval claims it.
+type PendingError struct{ Pending Pending }
+
+// Error names the request.
+func (e *PendingError) Error() string { return "waiting for approval " + e.Pending.ID }
