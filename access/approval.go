@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // A Quorum says who must agree before an action may run, and how they are asked.
 type Quorum struct {
@@ -38,14 +41,14 @@ type Escalation struct {
 // A Grant is an approval for every action of one shape: the same statement but
 // for its constants.
 type Grant struct {
-	For  time.Duration `json:"for"`            // from the answer
-	Uses int           `json:"uses"`           // how many actions may run
-	Rows int64         `json:"rows,omitempty"` // that each may return or change; zero: no limit
+	For  time.Duration `json:"for"`  // from the answer
+	Uses int           `json:"uses"` // how many actions may run
+	Rows int64         `json:"rows"` // that each may return or, if it writes, change
 }
 
 // Within reports whether nothing of g goes beyond what o permits.
 func (g *Grant) Within(o *Grant) bool {
-	return g == nil || o != nil && g.For <= o.For && g.Uses <= o.Uses && (o.Rows == 0 || g.Rows > 0 && g.Rows <= o.Rows)
+	return g == nil || o != nil && g.For <= o.For && g.Uses <= o.Uses && g.Rows <= o.Rows
 }
 
 // An Approval is people's answer to one [Request].
@@ -81,3 +84,20 @@ type PendingError struct{ Pending Pending }
 
 // Error names the request.
 func (e *PendingError) Error() string { return "waiting for approval " + e.Pending.ID }
+
+// SamePerson reports whether two subjects are one person, as far as can be told.
+// It errs on the side of yes: somebody may have accounts with two issuers.
+func SamePerson(a, b Subject) bool {
+	return a.Same(b) || a.Email != "" && strings.EqualFold(a.Email, b.Email)
+}
+
+// Involved reports whether s has a part in what requester asks for: it asks, acts
+// for the one who asks, or answers for one of them.
+func Involved(requester, s Subject) bool {
+	for _, party := range requester.Chain() {
+		if SamePerson(*party, s) || party.Owner != "" && (party.Owner == s.ID || strings.EqualFold(party.Owner, s.Email)) {
+			return true
+		}
+	}
+	return false
+}

@@ -61,15 +61,7 @@ type Digest [sha256.Size]byte
 func (r *Request) Digest() Digest {
 	d := digester{sha256.New()}
 	d.str("sluice request v1")
-	chain := r.Subject.Chain()
-	d.num(len(chain))
-	for _, s := range chain {
-		d.str(s.Issuer)
-		d.str(s.ID)
-	}
-	d.str(r.Resource.Name)
-	d.str(r.Resource.Protocol)
-	d.str(r.Resource.Database)
+	d.parties(r)
 	a := &r.Action
 	d.str(a.Verb.String())
 	d.str(a.Op)
@@ -81,14 +73,62 @@ func (r *Request) Digest() Digest {
 		d.num(int(v.Type))
 		d.str(string(v.Value))
 	}
-	d.num(len(a.Binding))
-	for _, b := range a.Binding {
-		d.str(b.Name)
-		d.str(b.Value)
-	}
+	d.settings(a.Binding)
 	var out Digest
 	d.h.Sum(out[:0])
 	return out
+}
+
+// Shape identifies every question of the same kind: who, where, the statement but
+// for its constants, and the objects it touches, without bound values. It is what
+// a [Grant] covers. Zero: the action has no shape, because it is not fully
+// understood.
+func (r *Request) Shape() Digest {
+	a := &r.Action
+	if a.SQL == nil || a.SQL.Fingerprint == "" || a.Confidence != Exact {
+		return Digest{}
+	}
+	d := digester{sha256.New()}
+	d.str("sluice shape v1")
+	d.parties(r)
+	d.str(a.Verb.String())
+	d.str(a.Op)
+	d.str(a.SQL.Fingerprint)
+	d.bool(a.SQL.Scoped) // a constant condition is a constant too
+	d.num(len(a.Objects))
+	for i := range a.Objects {
+		o := &a.Objects[i]
+		d.str(string(o.Kind))
+		d.str(o.Schema)
+		d.str(o.Name)
+		d.bool(o.Read)
+		d.bool(o.Write)
+	}
+	d.settings(a.Binding)
+	var out Digest
+	d.h.Sum(out[:0])
+	return out
+}
+
+// parties writes who asks, and where.
+func (d digester) parties(r *Request) {
+	chain := r.Subject.Chain()
+	d.num(len(chain))
+	for _, s := range chain {
+		d.str(s.Issuer)
+		d.str(s.ID)
+	}
+	d.str(r.Resource.Name)
+	d.str(r.Resource.Protocol)
+	d.str(r.Resource.Database)
+}
+
+func (d digester) settings(all []Setting) {
+	d.num(len(all))
+	for _, b := range all {
+		d.str(b.Name)
+		d.str(b.Value)
+	}
 }
 
 type digester struct{ h hash.Hash }

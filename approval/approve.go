@@ -34,13 +34,17 @@ func (e *Engine) Approve(ctx context.Context, r access.Request, d access.Decisio
 		return access.Approval{}, fmt.Errorf("approval: %w", err)
 	}
 	if woken == nil {
-		return answer(a), nil
+		return answer(a, &r), nil
 	}
 	defer e.release(a.ID)
 	if r.Context.Wait < 0 {
 		return access.Approval{}, &access.PendingError{Pending: e.pending(a)}
 	}
-	return e.wait(ctx, a, woken, r.Context.Wait, tell)
+	done, err := e.wait(ctx, a, woken, r.Context.Wait, tell)
+	if err != nil {
+		return access.Approval{}, err
+	}
+	return answer(done, &r), nil
 }
 
 func (e *Engine) pending(a *store.Approval) access.Pending {
@@ -51,11 +55,14 @@ func (e *Engine) pending(a *store.Approval) access.Pending {
 	return p
 }
 
-// answer puts a request into the words of the pipeline.
-func answer(a *store.Approval) access.Approval {
+// answer puts a request into the words of the pipeline, as an answer to r.
+func answer(a *store.Approval, r *access.Request) access.Approval {
 	out := access.Approval{
 		ID: a.ID, Digest: a.Digest, State: a.State, Expires: a.Expires,
 		Approved: a.State == store.Approved, Escalated: !a.Escalated.IsZero(),
+	}
+	if isGrant(a) {
+		out.Digest, out.Grant, out.Shape = r.Digest(), a.Quorum.Grant, a.Shape
 	}
 	for _, v := range a.Votes {
 		if v.Approve == out.Approved {
@@ -76,8 +83,14 @@ func (e *Engine) find(ctx context.Context, r *access.Request, d *access.Decision
 		return nil, nil, err
 	}
 	now := e.o.Now()
+	if a, err := e.findGrant(ctx, r, d, now); a != nil || err != nil {
+		return a, nil, err
+	}
 	for i := range all {
 		a := &all[i]
+		if isGrant(a) && a.State == store.Approved {
+			continue
+		}
 		// One that somebody still waits for was approved for that one.
 		if a.State == store.Approved && now.Before(a.Expires) && !e.held(a.ID) && e.meets(a, d.Approval) {
 			return a, nil, nil
@@ -85,13 +98,38 @@ func (e *Engine) find(ctx context.Context, r *access.Request, d *access.Decision
 	}
 	for i := range all {
 		a := &all[i]
-		if a.State == store.Pending && now.Before(a.Expires) && sameQuorum(a.Quorum, d.Approval) {
+		if a.State == store.Pending && now.Before(a.Expires) && sameQuorum(a, d.Approval) {
 			if woken, ok := e.hold(a.ID); ok {
 				return a, woken, nil
 			}
 		}
 	}
 	return nil, nil, nil
+}
+
+// findGrant looks for a grant that covers r and is not used up. Nil: there is none.
+func (e *Engine) findGrant(ctx context.Context, r *access.Request, d *access.Decision, now time.Time) (*store.Approval, error) {
+	shape := r.Shape()
+	if d.Approval.Grant == nil || shape == (access.Digest{}) {
+		return nil, nil
+	}
+	all, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{
+		States: []string{store.Approved}, Issuer: r.Subject.Issuer, Requester: r.Subject.ID, Shape: &shape})
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		a := &all[i]
+		if isGrant(a) && now.Before(a.Expires) && a.Uses < a.Quorum.Grant.Uses && a.Quorum.Grant.Within(d.Approval.Grant) && e.meets(a, d.Approval) {
+			return a, nil
+		}
+	}
+	return nil, nil
+}
+
+// isGrant reports whether a request is for more than one action.
+func isGrant(a *store.Approval) bool {
+	return a.Quorum.Grant != nil && a.Shape != (access.Digest{})
 }
 
 // meets reports whether the people who approved a request still may, and would
@@ -148,6 +186,12 @@ func (e *Engine) draft(r *access.Request, d *access.Decision) (*store.Approval, 
 		Quorum: d.Approval, Created: now, Changed: now, Expires: now.Add(expiry(d.Approval.Expires)),
 		Revision: 1,
 	}
+	if a.Quorum.Grant != nil {
+		a.Shape = r.Shape()
+	}
+	if !isGrant(a) {
+		a.Quorum.Grant = nil // what has no shape can be approved for itself alone
+	}
 	if sql := r.Action.SQL; sql != nil {
 		a.Facts, a.Fingerprint = sql.Facts, sql.Fingerprint
 	}
@@ -184,7 +228,7 @@ func shorten(s string) string {
 }
 
 // wait holds the caller until the request is no longer pending.
-func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struct{}, patience time.Duration, tell func(access.Pending)) (access.Approval, error) {
+func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struct{}, patience time.Duration, tell func(access.Pending)) (*store.Approval, error) {
 	look := time.NewTicker(poll)
 	defer look.Stop()
 	again := time.NewTicker(remind)
@@ -199,10 +243,10 @@ func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struc
 	for {
 		done, err := e.settled(ctx, a.ID)
 		if err != nil {
-			return access.Approval{}, fmt.Errorf("approval: %w", err)
+			return nil, fmt.Errorf("approval: %w", err)
 		}
 		if done != nil {
-			return answer(done), nil
+			return done, nil
 		}
 		select {
 		case <-ctx.Done(): // settled sees it
@@ -215,7 +259,7 @@ func (e *Engine) wait(ctx context.Context, a *store.Approval, woken <-chan struc
 			}
 			tell(e.pending(a))
 		case <-enough:
-			return access.Approval{}, &access.PendingError{Pending: e.pending(a)}
+			return nil, &access.PendingError{Pending: e.pending(a)}
 		}
 	}
 }

@@ -24,6 +24,7 @@ var (
 	ErrLost     = errors.New("an approver has lost the right to approve this")
 	ErrComment  = errors.New("the rule wants a reason of those who agree")
 	ErrConfirm  = errors.New("the rule wants those who agree to confirm it with a fresh sign-in")
+	ErrNotYours = errors.New("only who asked may withdraw it")
 	ErrUnseen   = errors.New("the answer is for another action than the request's")
 )
 
@@ -211,6 +212,14 @@ func open() []string { return []string{store.Pending, store.Approved} }
 func (e *Engine) Pending(ctx context.Context) (int, error) {
 	all, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{States: []string{store.Pending}})
 	return len(all), err
+}
+
+// News returns a channel that is closed when a request has changed in this process.
+// Changes through other nodes are not noticed: look again after a second or two.
+func (e *Engine) News() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.news
 }
 
 // hold marks a request as waited for by this process; false if it already is.

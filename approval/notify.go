@@ -81,6 +81,7 @@ const (
 	deliverers  = 2                // at work for one channel: one slow request does not hold up all
 	deliverFor  = 20 * time.Second // how long one delivery may take
 	deliverPast = 48 * time.Hour   // what changed longer ago is nobody's news
+	countEvery  = 30 * time.Second // how often a channel is told how much of a grant is used
 	backoffMost = 5 * time.Minute
 )
 
@@ -122,9 +123,7 @@ func (e *Engine) tell(ctx context.Context, n Notifier) {
 	look := time.NewTicker(poll)
 	defer look.Stop()
 	for ctx.Err() == nil {
-		e.mu.Lock()
-		news := e.news
-		e.mu.Unlock()
+		news := e.News()
 		if e.deliver(ctx, n) {
 			continue
 		}
@@ -200,6 +199,9 @@ func (e *Engine) send(ctx context.Context, n Notifier, a *store.Approval, d *sto
 		remind = now.Add(a.Quorum.Remind)
 	}
 	settle(d, a, remind)
+	if a.State == store.Approved && isGrant(a) {
+		d.Due = now.Add(countEvery)
+	}
 }
 
 // backoff is how long to wait behind the nth failure in a row.

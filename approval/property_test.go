@@ -41,13 +41,35 @@ var (
 	rules  = [][]access.Approvers{
 		{oneDBA}, {{Group: "dba", Count: 2}}, {oneDBA, {Group: "security", Count: 1}}, {{Group: "nobody", Count: 1}},
 	}
+	escalations = []*access.Escalation{
+		nil, nil, {After: 5 * time.Minute, To: []access.Approvers{{Group: "security", Count: 1}}},
+	}
+	grants = []*access.Grant{
+		nil, nil, {For: 8 * time.Minute, Uses: 3, Rows: 10}, {For: 20 * time.Minute, Uses: 2, Rows: 10},
+	}
 )
 
 func (m *machine) engine(rt *rapid.T) *Engine { return rapid.SampledFrom(m.engines).Draw(rt, "node") }
 
 func (m *machine) request(rt *rapid.T) (access.Request, access.Decision) {
 	r := ask(m.who(rapid.SampledFrom(askers).Draw(rt, "asker")), rapid.SampledFrom(texts).Draw(rt, "text"))
-	return r, demand(rapid.SampledFrom(rules).Draw(rt, "rule")...)
+	r.Action.SQL, r.Action.Confidence = &access.SQL{Fingerprint: "f"}, access.Exact
+	d := demand(rapid.SampledFrom(rules).Draw(rt, "rule")...)
+	d.Approval.Escalate = rapid.SampledFrom(escalations).Draw(rt, "escalation")
+	d.Approval.Grant = rapid.SampledFrom(grants).Draw(rt, "grant")
+	return r, d
+}
+
+func (m *machine) withdraw(rt *rapid.T) {
+	if len(m.rows) == 0 {
+		rt.Skip()
+	}
+	row := rapid.SampledFrom(m.rows).Draw(rt, "request")
+	who := rapid.SampledFrom(askers).Draw(rt, "who")
+	_, err := m.engine(rt).Withdraw(ctx, row.ID, m.who(who))
+	if err == nil && who != row.Requester.ID {
+		rt.Fatalf("%s withdrew what %s asked for", who, row.Requester.ID)
+	}
 }
 
 func (m *machine) ask(rt *rapid.T) {
@@ -91,10 +113,17 @@ func (m *machine) use(rt *rapid.T) {
 		return
 	}
 	m.ran[a.ID]++
-	if m.ran[a.ID] > 1 {
-		rt.Fatalf("request %s ran twice", a.ID)
-	}
 	row, _ := m.Approval(ctx, a.ID)
+	most := 1
+	if g := row.Quorum.Grant; g != nil {
+		most = g.Uses
+		if a.Shape != row.Shape {
+			rt.Fatalf("grant %s covered another shape", a.ID)
+		}
+	}
+	if m.ran[a.ID] > most {
+		rt.Fatalf("request %s ran %d times, not %d", a.ID, m.ran[a.ID], most)
+	}
 	if !m.clock.Before(row.Expires) {
 		rt.Fatalf("request %s ran after its expiry", a.ID)
 	}
@@ -125,7 +154,14 @@ func (m *machine) enough(row store.Approval) bool {
 		}
 		people = append(people, v.Voter.ID)
 	}
-	return m.seat(places, people, nil)
+	if m.seat(places, people, nil) {
+		return true
+	}
+	x := row.Quorum.Escalate
+	if x == nil || row.Escalated.IsZero() || row.Escalated.Before(row.Created.Add(x.After)) {
+		return false
+	}
+	return m.seat([]string{"security"}, people, nil)
 }
 
 func (m *machine) seat(places, people, taken []string) bool {
@@ -171,13 +207,14 @@ func TestNeverWithoutQuorumNeverTwice(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(rt)
 		rt.Repeat(map[string]func(*rapid.T){
-			"ask":     m.ask,
-			"give up": m.giveUp,
-			"vote":    m.vote,
-			"vote 2":  m.vote,
-			"use":     m.use,
-			"use 2":   m.use,
-			"regroup": m.regroup,
+			"ask":      m.ask,
+			"give up":  m.giveUp,
+			"vote":     m.vote,
+			"vote 2":   m.vote,
+			"use":      m.use,
+			"use 2":    m.use,
+			"withdraw": m.withdraw,
+			"regroup":  m.regroup,
 			"time": func(rt *rapid.T) {
 				m.clock = m.clock.Add(time.Duration(rapid.IntRange(0, 6).Draw(rt, "m")) * time.Minute)
 			},

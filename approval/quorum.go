@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"sluice/access"
 	"sluice/store"
@@ -97,29 +96,13 @@ func whom(a *store.Approval) []access.Approvers {
 	return slices.Concat(a.Quorum.From, a.Quorum.Escalate.To)
 }
 
-// samePerson errs on the side of yes: one person may have accounts with two issuers.
-func samePerson(a, b access.Subject) bool {
-	return a.Same(b) || a.Email != "" && strings.EqualFold(a.Email, b.Email)
-}
-
-// involved reports whether s has a part in the request: it asks, acts for the
-// one who asks, or answers for one of them.
-func involved(requester, s access.Subject) bool {
-	for _, party := range requester.Chain() {
-		if samePerson(*party, s) || party.Owner != "" && (party.Owner == s.ID || strings.EqualFold(party.Owner, s.Email)) {
-			return true
-		}
-	}
-	return false
-}
-
 // barred says why s may never answer a request, or nil. The requester is looked
 // at as when it asked and as it is now: an owner may have changed.
 func (e *Engine) barred(a *store.Approval, s access.Subject) error {
 	switch {
 	case s.ID == "" || s.Kind != access.Human || s.Actor != nil:
 		return ErrNotHuman
-	case involved(a.Requester, s):
+	case access.Involved(a.Requester, s):
 		return ErrSelf
 	case !asked(a, s):
 		return ErrNotAsked
@@ -135,12 +118,12 @@ func (e *Engine) barred(a *store.Approval, s access.Subject) error {
 func (e *Engine) involvedNow(requester, s access.Subject) bool {
 	for _, party := range requester.Chain() {
 		now, err := e.o.People.Lookup(party.Issuer, party.ID)
-		if err == nil && involved(now, s) {
+		if err == nil && access.Involved(now, s) {
 			return true
 		}
 		for _, name := range []string{party.Owner, now.Owner} {
 			owner, err := e.o.People.Lookup(party.Issuer, name)
-			if err == nil && samePerson(owner, s) {
+			if err == nil && access.SamePerson(owner, s) {
 				return true
 			}
 		}
@@ -164,7 +147,7 @@ func (e *Engine) supporters(a *store.Approval) (people []access.Subject) {
 
 func has(people []access.Subject, s access.Subject) bool {
 	for _, p := range people {
-		if samePerson(p, s) {
+		if access.SamePerson(p, s) {
 			return true
 		}
 	}
@@ -181,9 +164,14 @@ func vetoed(a *store.Approval) bool {
 	return false
 }
 
-// sameQuorum reports whether two quorums ask the same of the same people.
-func sameQuorum(a, b access.Quorum) bool {
-	a.Rules, a.Expires, a.Remind, a.Channels = nil, 0, 0, nil
-	b.Rules, b.Expires, b.Remind, b.Channels = nil, 0, 0, nil
-	return reflect.DeepEqual(a, b)
+// sameQuorum reports whether a request asks the same of the same people as a
+// quorum does.
+func sameQuorum(a *store.Approval, q access.Quorum) bool {
+	old := a.Quorum
+	old.Rules, old.Expires, old.Remind, old.Channels = nil, 0, 0, nil
+	q.Rules, q.Expires, q.Remind, q.Channels = nil, 0, 0, nil
+	if !isGrant(a) {
+		q.Grant = nil
+	}
+	return reflect.DeepEqual(old, q)
 }

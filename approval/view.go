@@ -229,7 +229,7 @@ func (e *Engine) visible(a *store.Approval, viewer access.Subject) bool {
 	switch {
 	case viewer.ID == "":
 		return false
-	case involved(a.Requester, viewer):
+	case access.Involved(a.Requester, viewer):
 		return true
 	case viewer.Actor == nil && asked(a, viewer):
 		return true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"sluice/access"
 	"sluice/store"
@@ -114,6 +115,9 @@ func (e *Engine) count(a *store.Approval, b Ballot) (*access.Event, error) {
 		a.State, what = store.Rejected, access.ApprovalRejected
 	case e.agreed(a):
 		a.State = store.Approved
+		if isGrant(a) {
+			a.Expires = e.o.Now().UTC().Truncate(time.Microsecond).Add(a.Quorum.Grant.For)
+		}
 	}
 	ev := e.event(a, what, b.Voter)
 	ev.Approval.Evidence, ev.Approval.Reason = evidence, b.Reason
@@ -141,26 +145,32 @@ func (e *Engine) mayCast(a *store.Approval, voter access.Subject, approve bool) 
 	if err := e.barred(a, voter); err != nil {
 		return err
 	}
-	if a.State != store.Pending || !e.o.Now().Before(a.Expires) {
+	revokes := !approve && a.State == store.Approved && isGrant(a) // what is left of it
+	if a.State != store.Pending && !revokes || !e.o.Now().Before(a.Expires) {
 		return fmt.Errorf("%w: it is %s", ErrClosed, stateAt(a, e.o.Now()))
 	}
 	for _, v := range a.Votes {
-		if approve && samePerson(v.Voter, voter) {
+		if approve && access.SamePerson(v.Voter, voter) {
 			return ErrVoted
 		}
 	}
 	return nil
 }
 
-// Use claims an approval: it succeeds once for each, and only while it is
-// unexpired and the people who gave it still may.
+// Use claims an approval: it succeeds once for each, for a grant as often as that
+// says, and only while it is unexpired and the people who gave it still may.
 func (e *Engine) Use(ctx context.Context, approved access.Approval) error {
 	err := e.update(ctx, approved.ID, func(a *store.Approval) (*access.Event, error) {
-		if err := e.claimable(a, approved.Digest); err != nil {
+		if err := e.claimable(a, &approved); err != nil {
 			return nil, err
 		}
-		a.State = store.Used
-		return e.event(a, access.ApprovalUsed, a.Requester), nil
+		a.Uses++
+		if !isGrant(a) || a.Uses >= a.Quorum.Grant.Uses {
+			a.State = store.Used
+		}
+		ev := e.event(a, access.ApprovalUsed, a.Requester)
+		ev.Extra = map[string]any{"uses": a.Uses}
+		return ev, nil
 	})
 	if errors.Is(err, ErrLost) {
 		err = errors.Join(err, e.revoke(ctx, approved.ID))
@@ -171,16 +181,41 @@ func (e *Engine) Use(ctx context.Context, approved access.Approval) error {
 	return nil
 }
 
-func (e *Engine) claimable(a *store.Approval, digest access.Digest) error {
+func (e *Engine) claimable(a *store.Approval, as *access.Approval) error {
 	switch {
 	case a.State != store.Approved || !e.o.Now().Before(a.Expires):
 		return fmt.Errorf("%w: it is %s", ErrUsed, stateAt(a, e.o.Now()))
-	case a.Digest != digest:
+	case !covers(a, as):
 		return errors.New("the approval is for another action")
 	case vetoed(a) || !e.agreed(a):
 		return ErrLost
 	}
 	return nil
+}
+
+// covers reports whether a request was for what is claimed: the very action, or
+// for a grant one of its shape, under the terms that were told.
+func covers(a *store.Approval, as *access.Approval) bool {
+	if isGrant(a) {
+		return as.Grant != nil && *as.Grant == *a.Quorum.Grant && as.Shape == a.Shape && a.Uses < a.Quorum.Grant.Uses
+	}
+	return as.Grant == nil && as.Digest == a.Digest
+}
+
+// Withdraw ends an open request, or what is left of a grant, at the word of the
+// one who asked for it.
+func (e *Engine) Withdraw(ctx context.Context, id string, by access.Subject) (View, error) {
+	a, err := e.o.Store.Approval(ctx, id)
+	if err != nil || !e.visible(&a, by) {
+		return View{}, fmt.Errorf("approval: request %s: %w", id, orNotFound(err))
+	}
+	if !a.Requester.Same(by) {
+		return View{}, fmt.Errorf("approval: request %s: %w", id, ErrNotYours)
+	}
+	if err := e.end(ctx, id, store.Withdrawn, access.ApprovalWithdrawn, func(*store.Approval) bool { return true }); err != nil {
+		return View{}, fmt.Errorf("approval: request %s: %w", id, err)
+	}
+	return e.Show(ctx, by, id)
 }
 
 // revoke rejects an approval whose people may not give it any more: it must not

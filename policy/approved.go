@@ -15,18 +15,21 @@ func approvedBy(r *access.Request, q access.Quorum) bool {
 	if !a.Expires.IsZero() && !r.Context.Time.Before(a.Expires) {
 		return false
 	}
+	if a.Grant != nil && (!a.Grant.Within(q.Grant) || a.Shape != r.Shape()) {
+		return false // the rule permits less than was granted, by now
+	}
 	var voters []access.Subject
 	for _, v := range a.By {
 		if mayVote(&r.Subject, v) && !contains(voters, v) {
 			voters = append(voters, v)
 		}
 	}
-	return assign(q.From, voters)
+	return assign(q.From, voters) || a.Escalated && q.Escalate != nil && assign(q.Escalate.To, voters)
 }
 
 func contains(all []access.Subject, s access.Subject) bool {
 	for _, o := range all {
-		if o.Same(s) {
+		if access.SamePerson(o, s) {
 			return true
 		}
 	}
@@ -38,12 +41,7 @@ func mayVote(requester *access.Subject, voter access.Subject) bool {
 	if voter.Kind != access.Human || voter.Actor != nil {
 		return false
 	}
-	for _, member := range requester.Chain() {
-		if member.Same(voter) || member.Owner != "" && member.Owner == voter.ID {
-			return false
-		}
-	}
-	return true
+	return !access.Involved(*requester, voter)
 }
 
 // assign reports whether the voters can fill every place of a quorum, each

@@ -24,7 +24,8 @@ func TestDocumentNamesEverything(t *testing.T) {
 	}
 	names = slices.Concat(names, masks, detectables, counters, protocols, effectNames,
 		[]string{"protocols", "verbs", "access", "groups", "subjects", "kinds", "resource.names", "resource.labels", "tables", "columns", "tags",
-			"functions", "settings", "confidence", "paths", "key", "client.cidr", "not", "approval", "mask", "limit", "record", "notify", "message", "hint", "mode"})
+			"functions", "settings", "confidence", "paths", "key", "client.cidr", "not", "approval", "mask", "limit", "record", "notify", "message", "hint", "mode",
+			"from", "expires", "reason", "ticket", "comment", "confirm", "remind", "escalate", "channels", "binds", "grant"})
 	for _, name := range names {
 		if !strings.Contains(doc, "`"+name+"`") && !regexp.MustCompile(`[{,( ]`+regexp.QuoteMeta(name)+`[}:,]`).MatchString(doc) {
 			t.Errorf("docs/policy.md does not name %s", name)
@@ -54,7 +55,7 @@ func TestDocumentExamplesLoad(t *testing.T) {
 			}
 		}
 	}
-	if n != 5 {
+	if n != 6 {
 		t.Errorf("%d examples", n)
 	}
 }

@@ -217,7 +217,15 @@ func (l *linter) groups(r *rule) {
 	if r.approval == nil {
 		return
 	}
-	for _, f := range r.approval.From {
+	l.approvers(r, r.approval.From)
+	if r.approval.Escalate != nil {
+		l.approvers(r, r.approval.Escalate.To)
+	}
+}
+
+// approvers warns of people who do not exist.
+func (l *linter) approvers(r *rule, from []access.Approvers) {
+	for _, f := range from {
 		switch n, ok := l.inv.Groups[f.Group]; {
 		case !ok:
 			l.warn(r, "unknown approver group %q%s", f.Group, strictyaml.Suggest(f.Group, l.groupNames()))
@@ -239,7 +247,11 @@ func (l *linter) groupNames() []string {
 }
 
 func (l *linter) channels(r *rule) {
-	for _, n := range r.notify {
+	names := r.notify
+	if r.approval != nil {
+		names = slices.Concat(names, r.approval.Channels)
+	}
+	for _, n := range names {
 		if l.inv.Channels != nil && !slices.Contains(l.inv.Channels, n) {
 			l.warn(r, "unknown channel %q%s", n, strictyaml.Suggest(n, l.inv.Channels))
 		}

@@ -46,6 +46,8 @@ type rule struct {
 	match      match
 	when       *condition // nil: always
 	approval   *access.Quorum
+	wantReason bool // who asks must say why
+	wantTicket bool // and for what
 	mask       *maskRule
 	limit      *access.Limit
 	record     bool
@@ -321,63 +323,6 @@ func (c *compiler) obligations(who string, spec *ruleSpec, r *rule) {
 	if r.effect == effDeny && (spec.Mask != nil || spec.Limit != nil || spec.Record || len(spec.Notify) > 0) {
 		c.fail(spec.Effect.Pos, "%s: a denial has no obligations: nothing runs", who)
 	}
-}
-
-const (
-	defaultExpiry = 15 * time.Minute
-	maxExpiry     = 7 * 24 * time.Hour
-	maxApprovers  = 20 // of one group
-)
-
-func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
-	a := spec.Approval
-	if (a != nil) != (r.effect == effApproval) {
-		if a == nil {
-			c.fail(spec.Effect.Pos, "%s: effect require_approval needs approval: {from: [{group: GROUP, count: N}]}", who)
-		} else {
-			c.fail(a.Pos, "%s: approval belongs to effect require_approval", who)
-		}
-		return
-	}
-	if a == nil {
-		return
-	}
-	r.approval = &access.Quorum{Expires: c.expiry(who, a), From: c.approvers(who, a), Rules: []string{r.name}}
-	switch a.Binds.Value {
-	case "", "exact":
-	case "shape":
-		c.fail(a.Binds.Pos, "%s: binds: shape is not supported yet", who)
-	default:
-		c.fail(a.Binds.Pos, "%s: unknown binds %q, want exact", who, a.Binds.Value)
-	}
-}
-
-func (c *compiler) expiry(who string, a *approvalSpec) time.Duration {
-	if !a.Expires.Given() {
-		return defaultExpiry
-	}
-	if e := a.Expires.Value; e <= 0 || e > maxExpiry {
-		c.fail(a.Expires.Pos, "%s: expires must be more than nothing and at most %s", who, maxExpiry)
-	}
-	return a.Expires.Value
-}
-
-func (c *compiler) approvers(who string, a *approvalSpec) []access.Approvers {
-	if len(a.From) == 0 {
-		c.fail(a.Pos, "%s: approval.from names nobody", who)
-	}
-	var from []access.Approvers
-	for _, f := range a.From {
-		n := 1
-		if f.Count != nil {
-			n = *f.Count
-		}
-		if n < 1 || n > maxApprovers || f.Group.Value == "" {
-			c.fail(f.Pos, "%s: want a group and a count between 1 and %d", who, maxApprovers)
-		}
-		from = append(from, access.Approvers{Group: f.Group.Value, Count: n})
-	}
-	return from
 }
 
 func (c *compiler) mask(who string, spec *ruleSpec, r *rule) {

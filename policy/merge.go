@@ -2,8 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"sluice/access"
 )
@@ -58,8 +56,18 @@ func (s *Set) merge(j *judgement) access.Decision {
 	asks, approved := j.asks()
 	d.Obligations = j.obligations()
 	if len(asks) > 0 {
+		if by, missing := j.unexplained(asks); by != nil {
+			d.Obligations = nil
+			j.demand(&d, by, missing)
+			return d
+		}
 		j.ask(&d, asks)
 		return d
+	}
+	if approved != nil {
+		if l, ok := capped(j.q.r, approved); ok {
+			d.Obligations = append(d.Obligations, l)
+		}
 	}
 	d.Effect = access.Allow
 	d.Reasons = append(make([]access.Reason, 0, len(j.findings)), grant.reason())
@@ -69,7 +77,7 @@ func (s *Set) merge(j *judgement) access.Decision {
 			d.Reasons = append(d.Reasons, f.rule.reason())
 		}
 	}
-	if approved {
+	if approved != nil {
 		d.Message = "approved"
 	}
 	return d
@@ -125,16 +133,18 @@ func (j *judgement) grant() *rule {
 // asks returns the approval rules that hold, unless the approval in the context
 // satisfies all of them together: two rules that each want one vote want two
 // people, not one who is in both groups.
-func (j *judgement) asks() (open []*finding, approved bool) {
+func (j *judgement) asks() (open []*finding, approved *access.Quorum) {
 	for i := range j.findings {
 		if f := &j.findings[i]; f.rule.effect == effApproval && !f.rule.monitor && f.holds() {
 			open = append(open, f)
 		}
 	}
-	if len(open) > 0 && approvedBy(j.q.r, mergeQuorums(open)) {
-		return nil, true
+	if j.q.r.Context.Approved != nil && len(open) > 0 {
+		if q := mergeQuorums(open); approvedBy(j.q.r, q) {
+			return nil, &q
+		}
 	}
-	return open, false
+	return open, nil
 }
 
 func (j *judgement) deny(d *access.Decision, by *finding) {
@@ -225,33 +235,6 @@ func (j *judgement) ask(d *access.Decision, asks []*finding) {
 		r.Lost = f.rule.allows()
 		d.Reasons = append(d.Reasons, r)
 	}
-}
-
-func mergeQuorums(asks []*finding) access.Quorum {
-	var q access.Quorum
-	for _, f := range asks {
-		a := f.rule.approval
-		if q.Expires == 0 || a.Expires < q.Expires {
-			q.Expires = a.Expires
-		}
-		q.Rules = append(q.Rules, f.rule.name)
-		for _, from := range a.From {
-			q.From = need(q.From, from)
-		}
-	}
-	slices.SortFunc(q.From, func(a, b access.Approvers) int { return strings.Compare(a.Group, b.Group) })
-	return q
-}
-
-// need adds a requirement; the highest count for a group holds.
-func need(all []access.Approvers, a access.Approvers) []access.Approvers {
-	for i := range all {
-		if all[i].Group == a.Group {
-			all[i].Count = max(all[i].Count, a.Count)
-			return all
-		}
-	}
-	return append(all, a)
 }
 
 // would lists what rules in monitor mode would have done.

@@ -78,6 +78,28 @@ type approvalSpec struct {
 	From    []approverSpec               `yaml:"from,required"`
 	Expires strictyaml.At[time.Duration] `yaml:"expires"`
 	Binds   text                         `yaml:"binds"`
+	Grant   *grantSpec                   `yaml:"grant"`
+
+	Reason   text                         `yaml:"reason"`
+	Ticket   text                         `yaml:"ticket"`
+	Comment  text                         `yaml:"comment"`
+	Confirm  bool                         `yaml:"confirm"`
+	Remind   strictyaml.At[time.Duration] `yaml:"remind"`
+	Escalate *escalateSpec                `yaml:"escalate"`
+	Channels texts                        `yaml:"channels"`
+}
+
+type grantSpec struct {
+	Pos  strictyaml.Pos
+	For  strictyaml.At[time.Duration] `yaml:"for,required"`
+	Uses int                          `yaml:"uses,required"`
+	Rows int64                        `yaml:"rows,required"`
+}
+
+type escalateSpec struct {
+	Pos   strictyaml.Pos
+	After strictyaml.At[time.Duration] `yaml:"after,required"`
+	To    []approverSpec               `yaml:"to,required"`
 }
 
 type approverSpec struct {

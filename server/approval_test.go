@@ -1,0 +1,77 @@
+package server
+
+import (
+	"strings"
+	"testing"
+)
+
+const grantRules = `
+apiVersion: sluice/v1
+kind: Policy
+metadata: {name: access}
+spec:
+  rules:
+  - {id: engineers, match: {groups: [engineering], access: [read, write]}, effect: allow}
+  - id: ask
+    match: {groups: [engineering], verbs: [update, delete]}
+    effect: require_approval
+    message: somebody else must look at it
+    approval: {from: [{group: dba}], reason: required, binds: shape, grant: {for: 10m, uses: 2, rows: 1}}
+`
+
+// One answer lets two statements of its shape run, each with one row, and no third.
+func TestGrantThroughTheGateway(t *testing.T) {
+	g := open(t, writeHouse(t, grantRules))
+	if _, errs := g.psql(t, "alice", "pw", "UPDATE customers SET email = 'x' WHERE id = 1"); !strings.Contains(errs, "with a reason only") || !strings.Contains(errs, "SET sluice.reason") {
+		t.Errorf("without a reason: %s", errs)
+	}
+	statements := []string{"SET sluice.wait = 0", "SET sluice.reason = 'typo'", "UPDATE customers SET email = 'x' WHERE id = 1"}
+	if _, errs := g.psql(t, "alice", "pw", statements...); !strings.Contains(errs, "needs approval") {
+		t.Fatalf("asked: %s", errs)
+	}
+	bob := g.client(t, "bob")
+	id := waitForRequest(t, bob)
+	shown, err := bob.Request(t.Context(), id)
+	if err != nil || shown.Grant == nil || shown.Grant.Uses != 2 || shown.Reason != "typo" || shown.Message != "somebody else must look at it" ||
+		shown.Expected == nil || shown.Expected.Count == nil || *shown.Expected.Count != 1 || len(shown.Before) == 0 {
+		t.Errorf("show: %v %+v %+v", err, shown, shown.Expected)
+	}
+	if _, err := bob.Vote(t.Context(), id, true, "fine"); err != nil {
+		t.Fatal(err)
+	}
+	run := func(id, want string) {
+		t.Helper()
+		statements[len(statements)-1] = "UPDATE customers SET email = 'x' WHERE id " + id
+		if out, errs := g.psql(t, "alice", "pw", statements...); !strings.Contains(out+errs, want) {
+			t.Errorf("id %s: %s%s", id, out, errs)
+		}
+	}
+	run("= 2", "UPDATE 1")
+	run(">= 1", "needs approval") // another statement
+	run("= 1", "UPDATE 1")
+	run("= 2", "needs approval")
+	if r, err := bob.Request(t.Context(), id); err != nil || r.State != "used" || r.Uses != 2 {
+		t.Errorf("%v %+v", err, r)
+	}
+}
+
+// A grant holds every statement to its rows: with constants that pick more, it is
+// undone.
+func TestGrantLimitsRows(t *testing.T) {
+	g := open(t, writeHouse(t, grantRules))
+	ask := []string{"SET sluice.wait = 0", "SET sluice.reason = 'typo'", "DELETE FROM customers WHERE id < 2"}
+	if _, errs := g.psql(t, "alice", "pw", ask...); !strings.Contains(errs, "needs approval") {
+		t.Fatal(errs)
+	}
+	bob := g.client(t, "bob")
+	if _, err := bob.Vote(t.Context(), waitForRequest(t, bob), true, ""); err != nil {
+		t.Fatal(err)
+	}
+	ask[2] = "DELETE FROM customers WHERE id < 3"
+	if out, errs := g.psql(t, "alice", "pw", ask...); !strings.Contains(errs, "would change 2 rows, the limit is 1") {
+		t.Errorf("%s%s", out, errs)
+	}
+	if out, errs := g.psql(t, "alice", "pw", "SELECT count(*) FROM customers"); !strings.Contains(out, "2") {
+		t.Errorf("%s%s", out, errs)
+	}
+}
