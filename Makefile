@@ -30,9 +30,9 @@ race: build deps-test ## every test under the race detector
 	@scripts/test -race -p $(JOBS) $(PKG)
 
 .PHONY: bench
-bench: build ## compare direct, TCP relay, PgBouncer and Sluice
+bench: build ## Sluice beside a direct connection, a TCP relay and PgBouncer, and its own costs; quick: ARGS=-short
 	@scripts/install-deps build demo bench
-	$(GO) run ./bench $(ARGS)
+	GO="$(GO)" $(GO) run ./bench $(ARGS)
 
 .PHONY: test-suites
 test-suites: build ## PostgreSQL's, libpq's and pgx's own tests through the gateway

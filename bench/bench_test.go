@@ -168,7 +168,7 @@ func TestOptions(t *testing.T) {
 	if o.rounds != 1 || o.seconds != 1 || o.rows != 7 || len(o.clients) != 2 || !o.wants("sluice") || o.wants("nginx") {
 		t.Errorf("got %+v", o)
 	}
-	for _, bad := range [][]string{{"-clients", "0"}, {"-clients", "x"}, {"-rounds", "0"}, {"-only", "("}, {"left"}, {"-nope"}} {
+	for _, bad := range [][]string{{"-clients", "0"}, {"-costs", "some"}, {"-clients", "x"}, {"-rounds", "0"}, {"-only", "("}, {"left"}, {"-nope"}} {
 		if _, err := parseOptions(bad); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
@@ -204,6 +204,8 @@ func TestReport(t *testing.T) {
 	a.add(direct, run(4000, 20, 0, 40))
 	a.add(cell{"bulk-copy", 1, "sluice", true}, run(5, 1, 1, 1))
 	a.add(cell{"bulk-copy-masked5", 1, "sluice", true}, run(4, 1, 1, 1))
+	a.add(cell{"bulk-copy-masked1", 1, "sluice", false}, run(4, 1, 2, 1))
+	a.Costs = []cost{{"statement, same text again", 5.4321, perStatement}, {"rows", 9_876_543.2, perCore}}
 	a.fail(direct, errors.New("it broke"))
 	var out strings.Builder
 	a.markdown(&out)
@@ -211,6 +213,7 @@ func TestReport(t *testing.T) {
 		"| direct | 4000 | 2.00 |  | 1/2/3 | 20.00 | 0.00 | 40.00 | 1.00 |",
 		"| relay | 2000 | 1.00 |  | 1/2/3 | 20.00 | 20.00 | 40.00 | 0.75 |",
 		"## select-simple, 8 clients", "## bulk-copy, 1 client", "sluice+tls, 5 masked", "Left out: pgbouncer: not installed", "- select-simple/8/direct: it broke",
+		"| statement, same text again | 5.43 us a statement |", "| rows | 9876543 rows/s a core |", "| the large table through the gateway: COPY, one column masked | 500000 rows/s a core |",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
@@ -225,6 +228,41 @@ func TestReport(t *testing.T) {
 	}
 	if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte(`"Workload": "bulk-copy-masked5"`)) {
 		t.Errorf("%s, %v", b, err)
+	}
+}
+
+// TestCosts runs the benchmarks for a moment: each number of the report must be
+// found in what they print.
+func TestCosts(t *testing.T) {
+	t.Chdir("..")
+	found := map[string]map[string]float64{}
+	out, err := command(nil, "go", "test", "./protocol/postgres", "-run", "^$", "-bench", "^Benchmark(Statement|MaskedRows|Catalog)$", "-benchtime", "1x", "-short")
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for name, metrics := range parseBenchmarks(bytes.NewReader(out)) {
+		found[name] = metrics
+	}
+	all, err := costsOf(found)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	for i, c := range all {
+		if c.Value <= 0 || c.Unit == "" {
+			t.Errorf("%s: %v %s", costKinds[i].benchmark, c.Value, c.Unit)
+		}
+	}
+	delete(found, "MaskedRows/one")
+	if _, err := costsOf(found); err == nil {
+		t.Error("a benchmark that is gone has no error")
+	}
+}
+
+func TestCommandStops(t *testing.T) {
+	stop := make(chan os.Signal, 1)
+	stop <- os.Interrupt
+	if _, err := command(stop, "sleep", "1000"); !errors.Is(err, errStopped) {
+		t.Errorf("got %v", err)
 	}
 }
 

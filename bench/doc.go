@@ -2,7 +2,7 @@
 // on one machine: direct, through a bare TCP relay, through PgBouncer, and
 // through Sluice with everything on. make bench runs it.
 //
-// A run has two parts. pgbench.go drives PostgreSQL's own pgbench: SELECT-only
+// A run has three parts. pgbench.go drives PostgreSQL's own pgbench: SELECT-only
 // with the three protocols and TPC-B, at several numbers of clients. bulk.go
 // reads a large table by SELECT and by COPY, plain and with masked columns.
 // Each cell (a workload at a number of clients) is run against every peer, in
@@ -21,6 +21,11 @@
 // it: CPU of client and server when direct, by CPU of client, proxy and server.
 // It is the throughput that would remain if the processors were the limit.
 // The CPU that other processes burnt meanwhile is reported as "foreign".
+//
+// costs.go runs the Go benchmarks of what the gateway does for itself, and puts
+// them into the same report: a statement that is cached, that differs in constants,
+// that is new, each with and without restrictive rules; a million rows with no, one
+// and five masked columns; a catalog of ten thousand tables.
 //
 // report.go prints Markdown on standard output and writes everything measured
 // as JSON; progress goes to standard error. bench -h lists the flags. To debug a

@@ -37,16 +37,45 @@ func run(args []string) error {
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	s, err := setStage(o)
-	if err != nil {
+	all, err := o.measured(stop)
+	if all == nil {
 		return err
 	}
-	defer s.strike()
-	all := newResults(s)
-	err = s.measure(all, stop)
 	all.markdown(os.Stdout)
 	return errors.Join(err, all.write(o.json))
 }
+
+// measured compares the peers and measures the costs, or one of both. What was
+// measured before an error is worth printing; nil: nothing was.
+func (o *options) measured(stop <-chan os.Signal) (all *results, err error) {
+	all = newResults(&stage{options: *o})
+	if o.costsMode != onlyCosts {
+		if all, err = o.compared(stop); err != nil {
+			return all, err
+		}
+	}
+	if o.costsMode != withoutCosts {
+		all.Costs, err = o.costs(stop)
+	}
+	return all, err
+}
+
+func (o *options) compared(stop <-chan os.Signal) (*results, error) {
+	s, err := setStage(*o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.strike()
+	all := newResults(s)
+	return all, s.measure(all, stop)
+}
+
+// What -costs may say.
+const (
+	withCosts    = "with"
+	onlyCosts    = "only"
+	withoutCosts = "without"
+)
 
 // options are the flags.
 type options struct {
@@ -55,7 +84,8 @@ type options struct {
 	only                                         *regexp.Regexp
 	peerNames                                    []string
 	sluice, data, json, profile, maskWith        string
-	keep, dynamic, strict                        bool
+	costsMode                                    string
+	keep, dynamic, strict, short                 bool
 }
 
 func parseOptions(args []string) (o options, err error) {
@@ -69,7 +99,8 @@ func parseOptions(args []string) (o options, err error) {
 	clients := f.String("clients", "1,8,32", "numbers of clients")
 	only := f.String("only", "", "run only cells whose WORKLOAD/CLIENTS/PEER[+tls] matches the regular expression")
 	peers := f.String("peers", "relay,pgbouncer,sluice", "peers beside direct")
-	short := f.Bool("short", false, "a quick look: one round, one second, 8 clients, 200000 rows")
+	f.BoolVar(&o.short, "short", false, "a quick look: one round, one second, 8 clients, 200000 rows, a catalog of 1000 tables")
+	f.StringVar(&o.costsMode, "costs", withCosts, "the gateway's own costs: with, without, or only (nothing is compared then)")
 	f.StringVar(&o.sluice, "sluice", filepath.Join("bin", "sluice"), "Sluice's binary")
 	f.StringVar(&o.data, "data", "", "folder for configuration, logs and journal; default: a temporary one in bench")
 	f.StringVar(&o.json, "json", filepath.Join("bench", "results.json"), "file for everything measured; empty: none")
@@ -84,7 +115,7 @@ func parseOptions(args []string) (o options, err error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
-	if *short {
+	if o.short {
 		shorten(&o, f, clients)
 	}
 	o.peerNames = strings.Split(*peers, ",")
@@ -93,6 +124,9 @@ func parseOptions(args []string) (o options, err error) {
 	}
 	if o.rounds < 1 || o.seconds < 1 || o.threads < 1 || o.scale < 0 || o.rows < 0 {
 		return o, fmt.Errorf("numbers must be positive")
+	}
+	if !slices.Contains([]string{withCosts, onlyCosts, withoutCosts}, o.costsMode) {
+		return o, fmt.Errorf("-costs: %q is none of with, without, only", o.costsMode)
 	}
 	o.only, err = regexp.Compile(*only)
 	return o, err

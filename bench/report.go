@@ -25,6 +25,7 @@ type results struct {
 	Mask     string
 	Absent   []string          // peers left out, with the reason
 	Cells    []*runs           // in the order of their first run
+	Costs    []cost            // of the gateway itself
 	Failures map[string]string // by cell
 
 	index map[cell]*runs
@@ -93,23 +94,33 @@ func (a *results) write(name string) error {
 	return os.WriteFile(name, append(b, '\n'), 0o644)
 }
 
-// markdown prints one table a workload and number of clients.
+// markdown prints everything as a page.
 func (a *results) markdown(w io.Writer) {
 	fmt.Fprintf(w, "# Sluice, PgBouncer, a bare TCP relay and the server itself\n\n")
-	fmt.Fprintf(w, "%s; %d CPUs, %s. Medians over %d interleaved rounds of %d s (the large table: %d rows). Sluice: %d rules, masks with %q, journal durable. One fsync in the data folder takes %.0f us.\n",
-		a.Machine, a.CPUs, a.Started.Format(time.DateOnly), a.Rounds, a.Seconds, a.Rows, a.Rules, a.Mask, a.SyncUS)
-	fmt.Fprintf(w, "\nCPU is microseconds a statement (a row, in the large table's). Capacity: CPU of client and server when direct without TLS, by CPU of client, proxy and server. Foreign: what other processes took of the machine.\n")
+	fmt.Fprintf(w, "%s; %d CPUs, %s.\n", a.Machine, a.CPUs, a.Started.Format(time.DateOnly))
 	for _, reason := range a.Absent {
 		fmt.Fprintf(w, "\nLeft out: %s\n", reason)
 	}
-	for _, t := range a.tables() {
-		t.print(w)
-	}
+	a.compared(w)
+	a.costTable(w)
 	if len(a.Failures) > 0 {
 		fmt.Fprintf(w, "\n## Failed\n\n")
 		for _, name := range slices.Sorted(mapKeys(a.Failures)) {
 			fmt.Fprintf(w, "- %s: %s\n", name, strings.TrimSpace(a.Failures[name]))
 		}
+	}
+}
+
+// compared prints a table for each workload and number of clients.
+func (a *results) compared(w io.Writer) {
+	if len(a.Cells) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nMedians over %d interleaved rounds of %d s (the large table: %d rows). Sluice: %d rules, masks with %q, journal durable. One fsync in the data folder takes %.0f us.\n",
+		a.Rounds, a.Seconds, a.Rows, a.Rules, a.Mask, a.SyncUS)
+	fmt.Fprintf(w, "\nCPU is microseconds a statement (a row, in the large table's). Capacity: CPU of client and server when direct without TLS, by CPU of client, proxy and server. Foreign: what other processes took of the machine.\n")
+	for _, t := range a.tables() {
+		t.print(w)
 	}
 }
 
