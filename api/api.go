@@ -53,6 +53,10 @@ const (
 	maxInFlight = 256 // requests at once; more wait for nobody and get 503
 	maxSearches = 4   // scans of the journal at once; they share the machine with the data path
 
+	// Of these, one caller's: nobody keeps an approver from answering.
+	maxCallerInFlight = 32
+	maxCallerSearches = 2
+
 	readTimeout  = 30 * time.Second
 	writeTimeout = 60 * time.Second // streams set their own
 )
@@ -62,7 +66,9 @@ type API struct {
 	Config
 	inFlight chan struct{}
 	searches chan struct{}
-	document []byte // openapi.json
+	callers  *places // requests of one caller at once
+	seekers  *places // searches of one caller at once
+	document []byte  // openapi.json
 	handler  http.Handler
 }
 
@@ -71,7 +77,8 @@ func New(c Config) (*API, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, inFlight: make(chan struct{}, maxInFlight), searches: make(chan struct{}, maxSearches)}
+	a := &API{Config: c, inFlight: make(chan struct{}, maxInFlight), searches: make(chan struct{}, maxSearches),
+		callers: newPlaces(maxCallerInFlight), seekers: newPlaces(maxCallerSearches)}
 	routes := a.routes()
 	doc, err := openAPI(routes, c.Version)
 	if err != nil {
@@ -137,6 +144,12 @@ func (a *API) serve(rt route) http.Handler {
 				return
 			}
 			c.caller = caller
+			leave, ok := a.callers.try(caller.key())
+			if !ok {
+				c.fail(errBusyCaller)
+				return
+			}
+			defer leave()
 		}
 		if err := rt.handle(c); err != nil {
 			c.fail(err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -359,5 +360,92 @@ func TestCanForSelf(t *testing.T) {
 	w = a.do(req{method: "POST", path: "/api/v1/can", who: "root", body: `{"subject":"alice","resource":"shop","command":"select 1"}`})
 	if !strings.Contains(w.Body.String(), "p.yaml") {
 		t.Errorf("an administrator is not told where the rule stands: %s", w.Body)
+	}
+}
+
+// What an owner reads of an event says as little of the rules as Explain does.
+func TestEventsTellOwnersLessThanAuditors(t *testing.T) {
+	const raw = `{"id":"d","action":{"text":"SELECT 1"},"decision":{"effect":"allow","mode":"monitor","policy":"abcd","message":"for you",` +
+		`"reasons":[{"policy":"p","rule":"r","effect":"allow","message":"go","file":"p.yaml","line":7,"because":"now = 12:00"},{"rule":"weaker","effect":"allow","lost":true}],` +
+		`"would":[{"rule":"watch","effect":"deny"}],"obligations":[{"kind":"mask"}]}}`
+	for who, full := range map[string]bool{"alice": false, "root": true, "audit": true} {
+		f := populated()
+		c := &call{caller: f.callers["Bearer "+who]}
+		got, err := c.shown([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, inside := range []string{"p.yaml", "12:00", "weaker", "watch", "abcd", "monitor"} {
+			if strings.Contains(string(got), inside) != full {
+				t.Errorf("%s: %q in %s", who, inside, got)
+			}
+		}
+		for _, all := range []string{`"id":"d"`, "SELECT 1", `"effect":"allow"`, "for you", `"rule":"r"`, `"message":"go"`, `{"kind":"mask"}`} {
+			if !strings.Contains(string(got), all) {
+				t.Errorf("%s: no %q in %s", who, all, got)
+			}
+		}
+	}
+	if w := serve(t, populated()).do(req{method: "GET", path: "/api/v1/audit?effect=monitor", who: "alice"}); w.Code != 403 {
+		t.Errorf("rules in monitor mode: %d", w.Code)
+	}
+}
+
+// One caller cannot take the places of all.
+func TestBusyCallerIsRefused(t *testing.T) {
+	a := serve(t, newFake())
+	alice := Caller{Subject: person("alice")}
+	for range maxCallerInFlight {
+		if _, ok := a.callers.try(alice.key()); !ok {
+			t.Fatal("refused too early")
+		}
+	}
+	if w := a.do(req{method: "GET", path: "/api/v1/whoami", who: "alice"}); problemOf(t, w).Reason != "too_many" {
+		t.Errorf("%s", w.Body)
+	}
+	if w := a.do(req{method: "GET", path: "/api/v1/whoami", who: "bob"}); w.Code != 200 {
+		t.Errorf("%s", w.Body)
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	p := newPlaces(1)
+	leave, err := p.enter(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.try("a"); ok {
+		t.Error("a second place of one")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.enter(ctx, "a"); err == nil {
+		t.Error("waited for ever")
+	}
+	other, ok := p.try("b")
+	if !ok {
+		t.Fatal("another's places are taken")
+	}
+	leave()
+	other()
+	if len(p.held) != 0 {
+		t.Errorf("%d callers are remembered", len(p.held))
+	}
+}
+
+// Whom an agent acts for has tokens, and the agent none of them.
+func TestActingAgentHasNoTokens(t *testing.T) {
+	f := populated()
+	acting := person("alice")
+	bot := person("bot")
+	bot.Kind, acting.Actor = access.Agent, &bot
+	f.callers["Bearer acting"] = Caller{Subject: acting, Admin: true}
+	a := serve(t, f)
+	for _, r := range []req{{method: "GET", path: "/api/v1/tokens"}, {method: "GET", path: "/api/v1/tokens?all=true"},
+		{method: "POST", path: "/api/v1/tokens", body: "{}"}, {method: "DELETE", path: "/api/v1/tokens/tok-a"}} {
+		r.who = "acting"
+		if w := a.do(r); w.Code != 403 || len(f.revoked) != 0 {
+			t.Errorf("%s %s: %d %s", r.method, r.path, w.Code, w.Body)
+		}
 	}
 }

@@ -3,7 +3,9 @@ package api
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -44,6 +46,9 @@ func (c *call) filter() (AuditFilter, error) {
 	}
 	if !c.caller.SeesAll() {
 		f.Issuer = c.caller.Subject.Issuer
+		if f.Effect == "monitor" {
+			return f, Errorf(ErrForbidden, "only administrators and auditors see what rules in monitor mode would have done")
+		}
 	}
 	return f, nil
 }
@@ -82,14 +87,59 @@ func ParseMoment(s string, now time.Time) (time.Time, error) {
 // admits is the last word on whether the caller sees an event.
 func (c *call) admits(e *access.Event) bool { return c.sees(e.Subject) }
 
-// search enters one of the few places for scans.
-func (a *API) search(ctx context.Context) (leave func(), err error) {
-	select {
-	case a.searches <- struct{}{}:
-		return func() { <-a.searches }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// search enters one of the few places for scans, of which a caller has fewer.
+func (c *call) search() (leave func(), err error) {
+	mine, err := c.api.seekers.enter(c.Context(), c.caller.key())
+	if err != nil {
+		return nil, err
 	}
+	select {
+	case c.api.searches <- struct{}{}:
+		return func() { <-c.api.searches; mine() }, nil
+	case <-c.Context().Done():
+		mine()
+		return nil, c.Context().Err()
+	}
+}
+
+// shown is an event as the caller may read it: the people whose action it was
+// learn what was decided and by which rules, not where those stand, what they
+// looked at, and what others would have said. [Explain] draws the same line.
+func (c *call) shown(raw []byte) ([]byte, error) {
+	if c.caller.SeesAll() {
+		return raw, nil
+	}
+	var event, decision map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &event); err != nil {
+		return nil, fmt.Errorf("api: event: %w", err)
+	}
+	if event["decision"] == nil {
+		return raw, nil
+	}
+	var reasons []access.Reason
+	err := json.Unmarshal(event["decision"], &decision)
+	if err == nil && decision["reasons"] != nil {
+		err = json.Unmarshal(decision["reasons"], &reasons)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("api: event: %w", err)
+	}
+	kept := []access.Reason{}
+	for _, r := range reasons {
+		if !r.Lost {
+			kept = append(kept, access.Reason{Policy: r.Policy, Rule: r.Rule, Effect: r.Effect, Message: r.Message})
+		}
+	}
+	delete(decision, "would")
+	delete(decision, "policy")
+	decision["mode"] = json.RawMessage(`"enforce"`)
+	if decision["reasons"], err = json.Marshal(kept); err == nil {
+		event["decision"], err = json.Marshal(decision)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("api: event: %w", err)
+	}
+	return json.Marshal(event)
 }
 
 func (a *API) searchAudit(c *call) error {
@@ -97,7 +147,7 @@ func (a *API) searchAudit(c *call) error {
 	if err != nil {
 		return err
 	}
-	leave, err := a.search(c.Context())
+	leave, err := c.search()
 	if err != nil {
 		return err
 	}
@@ -112,7 +162,8 @@ func (a *API) searchAudit(c *call) error {
 		if !c.admits(e) {
 			return nil
 		}
-		return out.line(raw)
+		raw, err := c.shown(raw)
+		return errors.Join(err, out.line(raw))
 	})
 	return errors.Join(err, out.Flush())
 }
@@ -137,7 +188,8 @@ func (a *API) tailAudit(c *call) error {
 		if !c.admits(e) {
 			return nil
 		}
-		if err := errors.Join(out.line(raw), out.Flush()); err != nil {
+		raw, err := c.shown(raw)
+		if err = errors.Join(err, out.line(raw), out.Flush()); err != nil {
 			return err
 		}
 		return errors.Join(control.Flush(), control.SetWriteDeadline(time.Time{}))
@@ -186,7 +238,7 @@ func (a *API) verifyAudit(c *call) error {
 	if !c.caller.SeesAll() {
 		return Errorf(ErrForbidden, "only administrators and auditors verify the journal")
 	}
-	leave, err := a.search(c.Context())
+	leave, err := c.search()
 	if err != nil {
 		return err
 	}
@@ -205,7 +257,7 @@ func (a *API) verifyAudit(c *call) error {
 func (a *API) explainDecision(c *call) error {
 	id := c.PathValue("id")
 	missing := WithHint(Errorf(ErrNotFound, "no decision %s", clip(id, 100)), "sluice audit search --type action.decided lists decisions")
-	leave, err := a.search(c.Context())
+	leave, err := c.search()
 	if err != nil {
 		return err
 	}

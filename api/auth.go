@@ -43,6 +43,15 @@ func (a *API) browser(r *http.Request) (Caller, error) {
 	return v.Caller, nil
 }
 
+// key tells one caller from all others.
+func (c *Caller) key() string {
+	key := ""
+	for _, party := range c.Subject.Chain() {
+		key += party.Issuer + "\x00" + party.ID + "\x00"
+	}
+	return key
+}
+
 // SeesAll reports whether what belongs to others may be shown to the caller.
 func (c *Caller) SeesAll() bool { return c.Admin || c.Auditor }
 

@@ -46,6 +46,8 @@ func WithHint(err error, hint string) error {
 
 var errBusy = WithHint(Errorf(ErrUnavailable, "too many requests at once"), "try again in a moment")
 
+var errBusyCaller = WithHint(Errorf(ErrTooMany, "too many requests of yours at once"), "end those that follow the journal, or wait for the others")
+
 // decode reads the JSON body: one value, no unknown fields, bounded.
 func (c *call) decode(v any) error {
 	if t, _, err := mime.ParseMediaType(c.Header.Get("Content-Type")); err != nil || t != "application/json" {

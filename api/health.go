@@ -46,10 +46,14 @@ func (a *API) openapi(c *call) error {
 func (a *API) page(c *call) error {
 	c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	c.begun = true
+	gateway := "http://" + c.Host
+	if c.TLS != nil {
+		gateway = "https://" + c.Host
+	}
 	return dropped(pageTemplate.Execute(c.w, struct {
-		Health v1.Health
-		Host   string
-	}{a.health(), c.Host}))
+		Health  v1.Health
+		Gateway string
+	}{a.health(), gateway}))
 }
 
 // pageTemplate shows nothing that needs a credential.
@@ -68,7 +72,7 @@ Status: <strong class="{{.Health.Status}}">{{.Health.Status}}</strong>{{with .He
 {{with .Health.Checks}}<table>{{range $part, $state := .}}<tr><td>{{$part}}</td><td>{{$state}}</td></tr>{{end}}</table>{{end}}
 {{range .Health.Warnings}}<p class="failing">{{.}}</p>
 {{end}}<p>From a terminal:</p>
-<pre>export SLUICE_GATEWAY=http://{{.Host}} SLUICE_USER=you SLUICE_PASSWORD=...
+<pre>export SLUICE_GATEWAY={{.Gateway}} SLUICE_USER=you SLUICE_PASSWORD=...
 sluice whoami
 sluice ls
 sluice psql RESOURCE

@@ -52,6 +52,9 @@ func (a *API) listTokens(c *call) error {
 		}
 		user = ""
 	}
+	if err := c.forThemselves(); err != nil {
+		return err
+	}
 	list, err := a.Tokens.List(c.Context(), user)
 	if err != nil {
 		return err
@@ -59,8 +62,20 @@ func (a *API) listTokens(c *call) error {
 	return c.answer(filled(list))
 }
 
+// forThemselves refuses agents that act for somebody: that person's credentials
+// are not theirs.
+func (c *call) forThemselves() error {
+	if c.caller.Subject.Actor != nil {
+		return Errorf(ErrForbidden, "an agent that acts for somebody has no part in their tokens")
+	}
+	return nil
+}
+
 // issueToken issues a credential for the caller.
 func (a *API) issueToken(c *call) error {
+	if err := c.forThemselves(); err != nil {
+		return err
+	}
 	var ask v1.TokenRequest
 	if err := c.decode(&ask); err != nil {
 		return err
@@ -83,6 +98,9 @@ func (a *API) issueToken(c *call) error {
 // Others' tokens don't exist for everyone else.
 func (a *API) revokeToken(c *call) error {
 	id := c.PathValue("id")
+	if err := c.forThemselves(); err != nil {
+		return err
+	}
 	user := c.caller.Subject.ID
 	if c.caller.Admin {
 		user = ""

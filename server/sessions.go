@@ -177,10 +177,10 @@ func (s sessions) Get(ctx context.Context, id string) (v1.Session, access.Subjec
 		}
 	}
 	rows, err := s.store.Sessions(ctx, store.SessionFilter{ID: id, Limit: 1})
-	if err != nil || id == "" {
+	if err != nil {
 		return v1.Session{}, access.Subject{}, err
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 || rows[0].ID != id {
 		return v1.Session{}, access.Subject{}, api.ErrNotFound
 	}
 	return s.pastSession(rows[0]), rows[0].Subject, nil
