@@ -10,6 +10,10 @@ import (
 // and schema that a plan makes.
 const Own = "sluice"
 
+// Mark is the comment on roles, schemas and views that a plan makes: others of
+// the same names are somebody else's, and are not touched.
+const Mark = "made by sluice harden"
+
 // A Plan is what a database shall enforce.
 type Plan struct {
 	Resource string
@@ -21,8 +25,10 @@ type Plan struct {
 	Public []Name
 	// Creators are schemas in which everybody may create things.
 	Creators []string
-	Channel  string // that DDL is told on, and the name of the event trigger
-	Notes    []string
+	// Gone are roles that an earlier plan made and this one has no rights for.
+	Gone    []string
+	Channel string // that DDL is told on, and the name of the event trigger
+	Notes   []string
 }
 
 // A Name is a qualified name.
@@ -68,12 +74,24 @@ type Masked struct {
 // RoleName is the role for a group. PostgreSQL cuts names at 63 bytes, so a
 // longer one ends in a part of its digest.
 func RoleName(group string) string {
-	name := Own + "_" + group
-	if len(name) <= 63 {
+	return fit(Own+"_"+group, group)
+}
+
+// maxName is where PostgreSQL cuts names (NAMEDATALEN - 1).
+const maxName = 63
+
+// fit shortens a name that is too long; what it stands for keeps it apart from
+// others that begin alike.
+func fit(name, of string) string {
+	if len(name) <= maxName {
 		return name
 	}
-	sum := sha256.Sum256([]byte(group))
-	return strings.ToValidUTF8(name[:54], "") + "_" + hex.EncodeToString(sum[:4])
+	return digested(name, of)
+}
+
+func digested(name, of string) string {
+	sum := sha256.Sum256([]byte(of))
+	return strings.ToValidUTF8(name[:min(len(name), maxName-9)], "") + "_" + hex.EncodeToString(sum[:4])
 }
 
 // writes reports whether the role may change anything.
@@ -94,6 +112,35 @@ func (r *Role) viewed() bool {
 		}
 	}
 	return false
+}
+
+// viewNames are the names of the role's views, by table: the table's own, unless
+// that is another's, too.
+func (r *Role) viewNames() map[Name]string {
+	count := map[string]int{}
+	for i := range r.Tables {
+		if t := &r.Tables[i]; t.viewed() {
+			count[t.Name.Name]++
+		}
+	}
+	names, taken := map[Name]string{}, map[string]bool{}
+	for _, alone := range []bool{true, false} { // who has a name alone keeps it
+		for i := range r.Tables {
+			t := &r.Tables[i]
+			if !t.viewed() || (count[t.Name.Name] == 1) != alone {
+				continue
+			}
+			name := t.Name.Name
+			if !alone {
+				name = fit(t.Schema+"_"+t.Name.Name, t.Schema+"."+t.Name.Name)
+			}
+			if taken[name] {
+				name = digested(name, t.Schema+"."+t.Name.Name)
+			}
+			names[t.Name], taken[name] = name, true
+		}
+	}
+	return names
 }
 
 // viewed reports whether a view stands for the table: some column is masked,

@@ -9,6 +9,7 @@ import (
 // SQL is the script: one transaction that can be run again and again.
 func (p *Plan) SQL() string {
 	w := writer{}
+	w.do("SET client_encoding = 'UTF8'")
 	w.say("What the policy says of %s (database %s), for the database to enforce by itself.", p.Resource, p.Database)
 	w.say("Everything below can be run again; it replaces what an earlier run has made.")
 	w.say("To use a role: give it a password (ALTER ROLE ... PASSWORD) and make it the credential")
@@ -20,6 +21,9 @@ func (p *Plan) SQL() string {
 	p.public(&w)
 	for i := range p.Roles {
 		p.role(&w, &p.Roles[i])
+	}
+	for _, name := range p.Gone {
+		p.gone(&w, name)
 	}
 	p.trigger(&w)
 	w.do("COMMIT")
@@ -74,15 +78,9 @@ func (p *Plan) role(w *writer, r *Role) {
 	name := Ident(RoleName(r.Group))
 	w.head("Group %s", r.Group)
 	w.notes("The gateway enforces on top:", r.Notes)
-	w.block(fmt.Sprintf(`  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = %[1]s) THEN
-    CREATE ROLE %[2]s LOGIN;
-  ELSIF EXISTS (SELECT FROM pg_roles WHERE rolname = %[1]s AND (rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls)) THEN
-    RAISE EXCEPTION 'role %% exists and may do too much', %[1]s;
-  END IF;`, Literal(RoleName(r.Group)), name))
-	for _, s := range p.Schemas {
-		w.do("REVOKE ALL ON SCHEMA %s FROM %s", Ident(s), name)
-		w.do("REVOKE ALL ON ALL TABLES IN SCHEMA %s FROM %s", Ident(s), name)
-		w.do("REVOKE ALL ON ALL SEQUENCES IN SCHEMA %s FROM %s", Ident(s), name)
+	w.block(ownRole(RoleName(r.Group)))
+	for _, revoke := range p.revocations(name) {
+		w.do("%s", revoke)
 	}
 	for _, s := range r.schemas() {
 		w.do("GRANT USAGE ON SCHEMA %s TO %s", Ident(s), name)
@@ -91,7 +89,30 @@ func (p *Plan) role(w *writer, r *Role) {
 		r.Tables[i].grants(w, name)
 	}
 	r.views(w, name)
-	r.settings(w, name)
+	p.settings(w, r, name)
+}
+
+// revocations take from a role what earlier runs gave it.
+func (p *Plan) revocations(role string) []string {
+	var all []string
+	for _, s := range p.Schemas {
+		for _, what := range []string{"SCHEMA ", "ALL TABLES IN SCHEMA ", "ALL SEQUENCES IN SCHEMA "} {
+			all = append(all, "REVOKE ALL ON "+what+Ident(s)+" FROM "+role)
+		}
+	}
+	return all
+}
+
+// gone takes everything from a role that the policy says nothing for any more.
+func (p *Plan) gone(w *writer, name string) {
+	w.head("Role %s was made by an earlier run; now no rule allows its group anything here.", name)
+	for _, revoke := range p.revocations(Ident(name)) {
+		w.do("%s", revoke)
+	}
+	w.block(dropViews(name))
+	w.block(fmt.Sprintf(`  IF EXISTS (SELECT FROM pg_namespace WHERE nspname = %s AND obj_description(oid, 'pg_namespace') = %s) THEN
+    REVOKE ALL ON SCHEMA %s FROM %s;
+  END IF;`, Literal(name), Literal(Mark), Ident(name), Ident(name)))
 }
 
 // schemas are those that the role has a right in.
@@ -149,36 +170,20 @@ func (t *Table) grants(w *writer, role string) {
 // under their names.
 func (r *Role) views(w *writer, role string) {
 	schema := RoleName(r.Group)
-	w.block(fmt.Sprintf(`  IF EXISTS (SELECT FROM pg_namespace WHERE nspname = %[1]s) THEN
-    DECLARE v name;
-    BEGIN
-      FOR v IN SELECT relname FROM pg_class WHERE relnamespace = %[2]s::regnamespace AND relkind = 'v' LOOP
-        EXECUTE format('DROP VIEW %%I.%%I', %[1]s, v);
-      END LOOP;
-    END;
-  END IF;`, Literal(schema), Literal(Ident(schema))))
+	w.block(dropViews(schema))
 	if !r.viewed() {
 		return
 	}
-	w.do("CREATE SCHEMA IF NOT EXISTS %s", Ident(schema))
+	w.block(ownSchema(schema))
+	w.do("ALTER SCHEMA %s OWNER TO CURRENT_USER", Ident(schema))
 	w.do("REVOKE ALL ON SCHEMA %s FROM PUBLIC, %s", Ident(schema), role)
 	w.do("GRANT USAGE ON SCHEMA %s TO %s", Ident(schema), role)
+	names := r.viewNames()
 	for i := range r.Tables {
 		if t := &r.Tables[i]; t.viewed() {
-			t.view(w, Name{schema, r.viewName(t)}, role)
+			t.view(w, Name{schema, names[t.Name]}, role)
 		}
 	}
-}
-
-// viewName is the table's own name, unless another schema has the same.
-func (r *Role) viewName(t *Table) string {
-	for i := range r.Tables {
-		if o := &r.Tables[i]; o != t && o.viewed() && o.Name.Name == t.Name.Name {
-			name := t.Schema + "_" + t.Name.Name
-			return strings.ToValidUTF8(name[:min(len(name), 63)], "")
-		}
-	}
-	return t.Name.Name
 }
 
 func (t *Table) view(w *writer, name Name, role string) {
@@ -195,50 +200,32 @@ func (t *Table) view(w *writer, name Name, role string) {
 		columns = append(columns, m.Expr+" AS "+Ident(m.Column))
 	}
 	w.do("CREATE VIEW %s WITH (security_barrier) AS SELECT %s FROM %s", name.sql(), strings.Join(columns, ", "), t.sql())
+	w.do("COMMENT ON VIEW %s IS %s", name.sql(), Literal(Mark))
 	w.do("REVOKE ALL ON %s FROM PUBLIC", name.sql())
 	w.do("GRANT SELECT ON %s TO %s", name.sql(), role)
 }
 
-func (r *Role) settings(w *writer, role string) {
+// settings are of this database: the same role may stand for a group in others.
+func (p *Plan) settings(w *writer, r *Role, role string) {
+	alter := "ALTER ROLE " + role + " IN DATABASE " + Ident(p.Database)
 	if r.viewed() {
 		w.say("so that the views are found first; the tables themselves by their full names")
-		w.do(`ALTER ROLE %s SET search_path = %s, "$user", public`, role, Ident(RoleName(r.Group)))
+		w.do(`%s SET search_path = %s, "$user", public`, alter, Ident(RoleName(r.Group)))
 	} else {
-		w.do("ALTER ROLE %s RESET search_path", role)
+		w.do("%s RESET search_path", alter)
 	}
 	if r.writes() {
-		w.do("ALTER ROLE %s RESET default_transaction_read_only", role)
+		w.do("%s RESET default_transaction_read_only", alter)
 	} else {
-		w.do("ALTER ROLE %s SET default_transaction_read_only = on", role)
+		w.do("%s SET default_transaction_read_only = on", alter)
 	}
 	if r.Timeout != "" {
 		w.say("%s", r.Why)
-		w.do("ALTER ROLE %s SET statement_timeout = %s", role, Literal(r.Timeout))
+		w.do("%s SET statement_timeout = %s", alter, Literal(r.Timeout))
 	} else {
-		w.say("no rule limits the time: ALTER ROLE %s SET statement_timeout = '5min' would", role)
-		w.do("ALTER ROLE %s RESET statement_timeout", role)
+		w.say("no rule limits the time: %s SET statement_timeout = '5min' would", alter)
+		w.do("%s RESET statement_timeout", alter)
 	}
-}
-
-// trigger tells the gateway of DDL from elsewhere.
-func (p *Plan) trigger(w *writer) {
-	if p.Channel == "" {
-		return
-	}
-	w.head("DDL from elsewhere is told to the gateway at once, not found at its next look.")
-	w.do("CREATE SCHEMA IF NOT EXISTS %s", Ident(Own))
-	w.do("REVOKE ALL ON SCHEMA %s FROM PUBLIC", Ident(Own))
-	w.do("CREATE OR REPLACE FUNCTION %s.tell_ddl() RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog AS %s", Ident(Own), dollar(fmt.Sprintf(`BEGIN
-  -- What sessions make for themselves is nobody else's business.
-  IF tg_tag LIKE 'DROP %%' OR EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c WHERE c.schema_name IS DISTINCT FROM 'pg_temp') THEN
-    PERFORM pg_notify(%s, '');
-  END IF;
-END`, Literal(p.Channel))))
-	w.block(fmt.Sprintf(`  IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = %[1]s) THEN
-    CREATE EVENT TRIGGER %[2]s ON ddl_command_end EXECUTE FUNCTION %[3]s.tell_ddl();
-  END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-  RAISE NOTICE 'no event trigger: that needs a superuser. The gateway looks once a minute.';`, Literal(p.Channel), Ident(p.Channel), Ident(Own)))
 }
 
 // Ident quotes an identifier.
@@ -264,7 +251,7 @@ func Literal(s string) string {
 // dollar quotes a body with a tag that does not occur in it.
 func dollar(body string) string {
 	tag := "$sluice$"
-	for n := 0; strings.Contains(body, tag); n++ {
+	for n := 0; strings.Contains(body+"$", tag); n++ { // the body's end and the tag's first sign are read together
 		tag = fmt.Sprintf("$sluice%d$", n)
 	}
 	return tag + body + tag

@@ -47,7 +47,7 @@ func Harden(ctx context.Context, path, name string) (*HardenReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	everybody, err := srv.Everybody(ctx, t)
+	everybody, err := srv.Everybody(ctx, t, harden.Mark)
 	if err != nil {
 		return nil, err
 	}
@@ -86,11 +86,14 @@ type hardener struct {
 }
 
 func (h *hardener) plan(ctx context.Context) (*harden.Plan, error) {
-	p := &harden.Plan{Resource: h.target.Resource.Name, Database: h.target.Resource.Database, Channel: postgres.DDLChannel,
+	p := &harden.Plan{Resource: h.target.Resource.Name, Database: h.everybody.Database, Channel: postgres.DDLChannel,
 		Notes: []string{
 			"conditions (when), approvals, limits on rows, single subjects, agents, client addresses, detectors in values",
 			"DDL and other administration: the roles here own nothing and may truncate at most"}}
 	p.Notes = append(p.Notes, h.definers()...)
+	for _, who := range h.everybody.Later {
+		p.Notes = append(p.Notes, fmt.Sprintf("new tables of %s: default privileges give PUBLIC, and so every role, rights on them: ALTER DEFAULT PRIVILEGES ... REVOKE, or run this again after each", who))
+	}
 	groups := h.set.Groups(h.target.Resource)
 	relations := h.relations(groups)
 	for _, r := range relations {
@@ -101,11 +104,7 @@ func (h *hardener) plan(ctx context.Context) (*harden.Plan, error) {
 			p.Public = append(p.Public, harden.Name{Schema: r.Schema, Name: r.Name})
 		}
 	}
-	for _, s := range h.everybody.Creators {
-		if slices.Contains(p.Schemas, s) {
-			p.Creators = append(p.Creators, s)
-		}
-	}
+	p.Creators = h.everybody.Creators
 	for _, g := range groups {
 		role, err := h.role(ctx, g, relations)
 		if err != nil {
@@ -117,6 +116,9 @@ func (h *hardener) plan(ctx context.Context) (*harden.Plan, error) {
 		}
 		p.Roles = append(p.Roles, *role)
 	}
+	p.Gone = slices.DeleteFunc(slices.Clone(h.everybody.Made), func(name string) bool {
+		return slices.ContainsFunc(p.Roles, func(r harden.Role) bool { return harden.RoleName(r.Group) == name })
+	})
 	return p, nil
 }
 
@@ -136,7 +138,7 @@ func (h *hardener) definers() []string {
 // relations lists what can be granted, by name: not the server's own, not what
 // an earlier run made, and partitions only through what they are part of.
 func (h *hardener) relations(groups []string) []*catalog.Relation {
-	own := []string{harden.Own}
+	own := append([]string{harden.Own}, h.everybody.Made...)
 	for _, g := range groups {
 		own = append(own, harden.RoleName(g))
 	}
@@ -199,10 +201,10 @@ func (g *grant) ask() {
 		return
 	}
 	name := g.name()
-	g.table.Insert = g.columns(func(list []string) string {
+	g.table.Insert = g.columns(access.VerbInsert, "INSERT", func(list []string) string {
 		return "INSERT INTO " + name + " (" + strings.Join(list, ", ") + ") VALUES (" + strings.TrimSuffix(strings.Repeat("NULL, ", len(list)), ", ") + ")"
 	})
-	g.table.Update = g.columns(func(list []string) string {
+	g.table.Update = g.columns(access.VerbUpdate, "UPDATE", func(list []string) string {
 		return "UPDATE " + name + " SET " + strings.Join(list, " = NULL, ") + " = NULL WHERE false"
 	})
 	g.table.Delete = g.standing("DELETE FROM " + name + " WHERE false").Allowed
@@ -251,7 +253,9 @@ func place(r access.Reason) string {
 }
 
 // columns asks for all columns at once, and one by one if not all are allowed.
-func (g *grant) columns(text func(list []string) string) harden.Columns {
+// The right is for whatever columns there will be only if no rule could say
+// otherwise of one.
+func (g *grant) columns(verb access.Verb, op string, text func(list []string) string) harden.Columns {
 	var list []string
 	for _, c := range g.r.Columns {
 		list = append(list, harden.Ident(c.Name))
@@ -260,7 +264,10 @@ func (g *grant) columns(text func(list []string) string) harden.Columns {
 		return harden.Columns{}
 	}
 	if g.standing(text(list)).Allowed {
-		return harden.Columns{All: true}
+		if g.later(verb, op).Allowed {
+			return harden.Columns{All: true}
+		}
+		return harden.Columns{Names: columnNames(g.r)}
 	}
 	var some harden.Columns
 	for i, c := range g.r.Columns {
@@ -288,7 +295,7 @@ func (g *grant) reads() {
 			g.table.Select.Names = append(g.table.Select.Names, c.Name)
 		}
 	}
-	if later := g.later(); whole && later.Allowed && len(later.Masks) == 0 {
+	if later := g.later(access.VerbSelect, "SELECT"); whole && later.Allowed && len(later.Masks) == 0 {
 		g.table.Select = harden.Columns{All: true}
 	}
 	if len(g.table.Masked) > 0 && g.r.RowSecurity {
@@ -296,12 +303,20 @@ func (g *grant) reads() {
 	}
 }
 
-// later asks about a column that does not exist yet.
-func (g *grant) later() policy.Standing {
-	a := access.Action{Verb: access.VerbSelect, Op: "SELECT", Confidence: access.Exact, SQL: &access.SQL{Scoped: true, Limit: -1, Statements: 1},
-		Objects: []access.Object{{Kind: access.KindTable, Schema: g.r.Schema, Name: g.r.Name, Read: true, ColumnsKnown: true, Derived: g.r.Derived(),
-			Columns: []access.ColumnUse{{Name: "\x00", Use: access.UseOutput}}}}}
+// later asks about columns that do not exist yet and may be called anything: what
+// a rule could say of any of them counts.
+func (g *grant) later(verb access.Verb, op string) policy.Standing {
+	o := access.Object{Kind: access.KindTable, Schema: g.r.Schema, Name: g.r.Name, Read: verb == access.VerbSelect, Write: verb != access.VerbSelect, Derived: g.r.Derived()}
+	a := access.Action{Verb: verb, Op: op, Confidence: access.Exact, SQL: &access.SQL{Scoped: true, Limit: -1, Statements: 1}, Objects: []access.Object{o}}
 	return g.h.set.Standing(g.h.target.Resource, g.group, a)
+}
+
+func columnNames(r *catalog.Relation) []string {
+	var all []string
+	for _, c := range r.Columns {
+		all = append(all, c.Name)
+	}
+	return all
 }
 
 // masked notes how a column is shown. A view's column is computed by somebody
@@ -320,7 +335,10 @@ func (g *grant) masked(c *catalog.Column, masks []access.Mask) {
 			out.Why += ": has no equivalent in SQL"
 		}
 	} else {
+		// A view over it would read it as the view's owner does, and so pass by what
+		// the tables below keep from others (security_invoker).
 		out.Why += ": what a view shows is masked in the tables below it"
+		g.table.NoView = "is a view: masked columns are left out"
 	}
 	g.table.Masked = append(g.table.Masked, out)
 }

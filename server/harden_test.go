@@ -94,7 +94,7 @@ func (h *hardHouse) rights() string {
 	return h.pg.Exec(h.t, h.db, `SELECT nspname, nspacl FROM pg_namespace WHERE oid >= 2200 ORDER BY 1`,
 		`SELECT c.relnamespace::regnamespace, relname, relkind, relacl, reloptions, CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END FROM pg_class c WHERE c.oid >= 16384 AND relkind <> 'i' AND relnamespace::regnamespace::text !~ 'pg_toast' ORDER BY 1, 2`,
 		`SELECT attrelid::regclass, attname, attacl FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384 ORDER BY 1, 2`,
-		`SELECT evtname, evtenabled FROM pg_event_trigger ORDER BY 1`, `SELECT rolname, rolconfig, rolcanlogin, rolsuper FROM pg_roles WHERE rolname LIKE '%`+h.suffix+`' ORDER BY 1`)
+		`SELECT evtname, evtenabled FROM pg_event_trigger ORDER BY 1`, `SELECT rolname, rolconfig, setconfig, rolcanlogin, rolsuper, shobj_description(r.oid, 'pg_authid') FROM pg_roles r LEFT JOIN pg_db_role_setting s ON setrole = r.oid WHERE rolname LIKE '%`+h.suffix+`' ORDER BY 1`)
 }
 
 func (h *hardHouse) apply() string {
@@ -127,7 +127,7 @@ func hardenHolds(t *testing.T, pg *pgtest.Server) {
 		{"readers", "SELECT token FROM customers", `column "token" does not exist`},
 		{"readers", "SELECT email FROM public.v", "permission denied"},
 		{"readers", "SELECT name FROM public.v", "Ann"},
-		{"readers", "SELECT loud FROM upper_mail", "does not exist"},
+		{"readers", "SELECT loud FROM upper_mail", "permission denied"},
 		{"readers", "SELECT loud FROM public.upper_mail", "permission denied"},
 		{"readers", "SELECT email FROM part", "***@example.com"},
 		{"readers", "SELECT email FROM public.part1", "permission denied"},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,19 +89,44 @@ func TestScanProposesWhatLoads(t *testing.T) {
 	}
 }
 
+// Foreign tables may be anywhere, and so may what shows their rows as its own.
+// No text that code in the database made comes out.
+func TestScanStaysAtHome(t *testing.T) {
+	var wide []string
+	for i := range 230 {
+		wide = append(wide, fmt.Sprintf("c%d text DEFAULT 'w%d@example.com'", i, i))
+	}
+	folder := scanHouse(t, "CREATE EXTENSION file_fdw", "CREATE SERVER files FOREIGN DATA WRAPPER file_fdw",
+		"CREATE TABLE whole (id int, mail text) PARTITION BY RANGE (id)", "CREATE TABLE near PARTITION OF whole FOR VALUES FROM (1) TO (9)",
+		"CREATE FOREIGN TABLE far PARTITION OF whole FOR VALUES FROM (10) TO (19) SERVER files OPTIONS (program 'touch /tmp/never; false', format 'csv')",
+		"CREATE TABLE parent (mail text)", "CREATE FOREIGN TABLE child () INHERITS (parent) SERVER files OPTIONS (program 'false', format 'csv')",
+		"INSERT INTO near SELECT i, 'n' || i || '@example.com' FROM generate_series(1, 8) i",
+		"CREATE TABLE loud (mail text)", "INSERT INTO loud VALUES ('needle@example.com')", "CREATE FUNCTION shout(v text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is %', v; END $$",
+		"ALTER TABLE loud ENABLE ROW LEVEL SECURITY", "CREATE POLICY p ON loud USING (shout(mail))", "DROP ROLE IF EXISTS home_reader", "CREATE ROLE home_reader LOGIN PASSWORD 'x'",
+		"CREATE TABLE wide ("+strings.Join(wide, ", ")+")", "INSERT INTO wide SELECT FROM generate_series(1, 8)",
+		"GRANT SELECT ON ALL TABLES IN SCHEMA public TO home_reader")
+	scanAs(t, folder, "home_reader")
+	var progress bytes.Buffer
+	r, err := Scan(t.Context(), folder, "shop", ScanOptions{Progress: &progress})
+	if err != nil || len(r.Unread) != 1 || !strings.Contains(r.Unread[0], "public.loud: ") {
+		t.Fatal(err, r.Unread)
+	}
+	if all := progress.String() + fmt.Sprint(r); strings.Contains(all, "needle") || strings.Contains(all, "it is") {
+		t.Errorf("a value came out: %s", all)
+	}
+	looked := map[string]int{}
+	for _, p := range r.Columns {
+		looked[p.Table+"."+p.Column] = p.Looked
+	}
+	if looked["whole.mail"] != 0 || looked["parent.mail"] != 0 || looked["wide.c0"] != 8 || looked["wide.c229"] != 8 {
+		t.Errorf("%v", looked)
+	}
+}
+
 func TestScanWithoutRights(t *testing.T) {
 	folder := scanHouse(t, "CREATE TABLE open (email text)", "CREATE TABLE shut (email text)", "GRANT SELECT ON open TO PUBLIC",
 		"DROP ROLE IF EXISTS scan_reader", "CREATE ROLE scan_reader LOGIN PASSWORD 'x'")
-	cfg, _ := config.Load(folder)
-	old := cfg.Resources[0].Credential
-	data, err := os.ReadFile(filepath.Join(folder, "house.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Replace(string(data), "user: "+old.User+", password: {value: \""+old.Password.Value.Reveal()+"\"}", "user: scan_reader, password: {value: x}", 1)
-	if err := os.WriteFile(filepath.Join(folder, "house.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	scanAs(t, folder, "scan_reader")
 	r, err := Scan(t.Context(), folder, "shop", ScanOptions{})
 	if err != nil || len(r.Unread) != 1 || !strings.Contains(r.Unread[0], "public.shut: ") || len(r.Columns) != 2 {
 		t.Errorf("%v %+v", err, r)
@@ -108,6 +134,22 @@ func TestScanWithoutRights(t *testing.T) {
 	if _, err := Scan(t.Context(), folder, "nowhere", ScanOptions{}); err == nil || !strings.Contains(err.Error(), `no resource "nowhere"`) {
 		t.Errorf("%v", err)
 	}
+}
+
+// scanAs makes another account, with the password x, the resource's credential.
+func scanAs(t *testing.T, folder, user string) {
+	t.Helper()
+	cfg, problems := config.Load(folder)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	old := cfg.Resources[0].Credential
+	data, err := os.ReadFile(filepath.Join(folder, "house.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(data), "user: "+old.User+", password: {value: \""+old.Password.Value.Reveal()+"\"}", "user: "+user+", password: {value: x}", 1)
+	writeFile(t, folder, "house.yaml", text)
 }
 
 func TestCheckOnline(t *testing.T) {

@@ -12,20 +12,32 @@ import (
 	"sluice/query/catalog"
 )
 
-// Everybody is what PUBLIC may do in a database.
+// Everybody is what PUBLIC may do in a database, and what earlier hardening left.
 type Everybody struct {
+	Database  string          // as the server calls it
 	Relations map[uint32]bool // on which there is any right, by OID
 	Creators  []string        // schemas in which things may be made
+	Later     []string        // of whose new tables PUBLIC has rights, in words
+	Made      []string        // roles with the given comment and rights in this database
 }
 
 const everybodySQL = `SELECT c.oid FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) x WHERE x.grantee = 0 AND c.oid >= 16384
  UNION SELECT a.attrelid FROM pg_catalog.pg_attribute a, pg_catalog.aclexplode(a.attacl) x WHERE x.grantee = 0 AND a.attrelid >= 16384`
 
 const creatorsSQL = `SELECT n.nspname FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) x
- WHERE x.grantee = 0 AND x.privilege_type = 'CREATE' ORDER BY 1`
+ WHERE x.grantee = 0 AND x.privilege_type = 'CREATE' AND n.nspname !~ '^pg_' ORDER BY 1`
 
-// Everybody reads what PUBLIC may do.
-func (srv *Server) Everybody(ctx context.Context, t protocol.Target) (Everybody, error) {
+const laterSQL = `SELECT DISTINCT pg_catalog.pg_get_userbyid(d.defaclrole) || COALESCE(' in schema ' || n.nspname, '')
+ FROM pg_catalog.pg_default_acl d LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace, pg_catalog.aclexplode(d.defaclacl) x
+ WHERE d.defaclobjtype IN ('r', 'S') AND x.grantee = 0 ORDER BY 1`
+
+const madeSQL = `SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.shobj_description(r.oid, 'pg_authid') = $1
+ AND EXISTS (SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d ON d.oid = s.dbid AND d.datname = pg_catalog.current_database()
+ WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.refobjid = r.oid) ORDER BY 1`
+
+// Everybody reads what PUBLIC may do, and which roles that bear a comment have
+// rights.
+func (srv *Server) Everybody(ctx context.Context, t protocol.Target, comment string) (Everybody, error) {
 	e := Everybody{Relations: map[uint32]bool{}}
 	var r catalogReader
 	defer r.close()
@@ -35,20 +47,30 @@ func (srv *Server) Everybody(ctx context.Context, t protocol.Target) (Everybody,
 	if err := r.exec(ctx, catalog.SetupSQL); err != nil {
 		return e, fmt.Errorf("postgres: %w", err)
 	}
-	for sql, take := range map[string]func(string) error{
-		everybodySQL: func(v string) error {
+	list := func(to *[]string) func(string) error {
+		return func(v string) error { *to = append(*to, v); return nil }
+	}
+	for _, q := range []struct {
+		sql  string
+		args [][]byte
+		take func(string) error
+	}{
+		{"SELECT pg_catalog.current_database()", nil, func(v string) error { e.Database = v; return nil }},
+		{everybodySQL, nil, func(v string) error {
 			oid, err := strconv.ParseUint(v, 10, 32)
 			e.Relations[uint32(oid)] = true
 			return err
-		},
-		creatorsSQL: func(v string) error { e.Creators = append(e.Creators, v); return nil },
+		}},
+		{creatorsSQL, nil, list(&e.Creators)},
+		{laterSQL, nil, list(&e.Later)},
+		{madeSQL, [][]byte{[]byte(comment)}, list(&e.Made)},
 	} {
-		results, err := r.conn.Exec(ctx, sql).ReadAll()
-		if err != nil {
-			return e, fmt.Errorf("postgres: %w", err)
+		result := r.conn.ExecParams(ctx, q.sql, q.args, nil, nil, nil).Read()
+		if result.Err != nil {
+			return e, fmt.Errorf("postgres: %w", result.Err)
 		}
-		for _, row := range results[0].Rows {
-			if err := take(string(row[0])); err != nil {
+		for _, row := range result.Rows {
+			if err := q.take(string(row[0])); err != nil {
 				return e, fmt.Errorf("postgres: %w", err)
 			}
 		}

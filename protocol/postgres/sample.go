@@ -42,8 +42,8 @@ type SampleOptions struct {
 }
 
 // Sample looks at some values of the columns that hold data of their own: not of
-// views and partitions, whose values are other tables', nor of foreign tables,
-// which may be anywhere. It reads in one session that cannot write, as the target's
+// views and partitions, whose values are other tables', nor of foreign tables and
+// what is made of them, which may be anywhere. It reads in one session that cannot write, as the target's
 // account sees the tables; one that cannot be read is reported and passed over.
 func (srv *Server) Sample(ctx context.Context, t protocol.Target, o SampleOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, sampleAll)
@@ -58,12 +58,35 @@ func (srv *Server) Sample(ctx context.Context, t protocol.Target, o SampleOption
 	if err := s.prepare(ctx, t); err != nil {
 		return fmt.Errorf("postgres: sample: %w", err)
 	}
+	s.foreign = foreign(snap)
 	for _, r := range sampled(snap) {
 		if err := s.table(ctx, snap, r); err != nil {
 			return fmt.Errorf("postgres: sample: %w", err)
 		}
 	}
 	return nil
+}
+
+// foreign are the foreign tables and what shows their rows as its own: what they
+// are partitions or children of.
+func foreign(snap *catalog.Snapshot) map[uint32]bool {
+	all := map[uint32]bool{}
+	var above func(oids []uint32)
+	above = func(oids []uint32) {
+		for _, oid := range oids {
+			if r := snap.Relation(oid); r != nil && !all[oid] {
+				all[oid] = true
+				above(r.Parents)
+			}
+		}
+	}
+	snap.Relations(func(r *catalog.Relation) bool {
+		if r.Kind == 'f' {
+			above([]uint32{r.OID})
+		}
+		return true
+	})
+	return all
 }
 
 // sampled lists the tables, by name.
@@ -86,6 +109,7 @@ type sampler struct {
 	r         catalogReader
 	estimates map[uint32]float64 // rows of a table, by OID
 	types     map[uint32]string
+	foreign   map[uint32]bool // relations whose values are not looked at, by OID
 }
 
 func (s *sampler) prepare(ctx context.Context, t protocol.Target) error {
@@ -123,7 +147,7 @@ func (s *sampler) pairs(ctx context.Context, sql string, each func(oid uint32, v
 	return nil
 }
 
-// table samples one table. An error ends the sampling.
+// table samples one table, so many columns at a time. An error ends the sampling.
 func (s *sampler) table(ctx context.Context, snap *catalog.Snapshot, r *catalog.Relation) error {
 	var columns []string
 	var takes []func([]byte)
@@ -133,24 +157,37 @@ func (s *sampler) table(ctx context.Context, snap *catalog.Snapshot, r *catalog.
 		if s.o.Want != nil && !s.o.Want(id) {
 			continue
 		}
-		looked := r.Kind != 'f' && looksAt(snap, c.Type)
+		looked := !s.foreign[r.OID] && looksAt(snap, c.Type)
 		take := s.o.Column(id, s.typeName(c.Type), looked)
-		if looked && take != nil && len(columns) < sampleColumns {
+		if looked && take != nil {
 			columns, takes = append(columns, quoteName(c.Name)), append(takes, take)
 		}
 	}
 	rows, err := 0, error(nil)
-	if len(columns) > 0 {
-		rows, err = s.read(ctx, r, columns, takes)
+	for at := 0; at < len(columns) && err == nil; at += sampleColumns {
+		end := min(at+sampleColumns, len(columns))
+		rows, err = s.read(ctx, r, columns[at:end], takes[at:end])
 	}
 	var pe *pgconn.PgError
 	if err != nil && (!errors.As(err, &pe) || ctx.Err() != nil || s.r.conn.IsClosed()) {
 		return fmt.Errorf("%s.%s: %w", r.Schema, r.Name, err)
 	}
 	if s.o.Table != nil && (len(columns) > 0 || err != nil) {
-		s.o.Table(r.Schema+"."+r.Name, rows, err)
+		s.o.Table(r.Schema+"."+r.Name, rows, plain(pe))
 	}
 	return nil
+}
+
+// plain is a server's error without what code in the database may have put into
+// its text: a row security policy can raise what it likes, values too.
+func plain(e *pgconn.PgError) error {
+	switch {
+	case e == nil:
+		return nil
+	case strings.HasPrefix(e.Code, "42") || e.Code == "57014":
+		return e
+	}
+	return fmt.Errorf("the server refuses with SQLSTATE %s", e.Code)
 }
 
 func (s *sampler) typeName(oid uint32) string {
