@@ -231,7 +231,8 @@ spec:
   identity: {maxTokenTTL: 1h}
   recording: {off: true, maxSession: 2GiB, maxResult: 64KiB}
   audit: {segmentSize: 1048576}
-`}))
+  mask: {keys: [{id: k1, secret: {file: ` + key + `}}, {id: k2, secret: {file: mask.key}}]}
+`, "mask.key": "0123456789abcdef"}))
 	if problems != nil {
 		t.Fatal(messages(problems))
 	}
@@ -242,7 +243,7 @@ spec:
 	if !g.Recording.Off || g.Recording.MaxSession != 2<<30 || g.Recording.MaxResult != 64<<10 || g.Audit.SegmentSize != 1<<20 {
 		t.Errorf("%+v %+v", g.Recording, g.Audit)
 	}
-	if !g.TLS.On() || string(g.TLS.ClientCA) != cert || !slices.Contains(c.Files, key) {
+	if !g.TLS.On() || string(g.TLS.ClientCA) != cert || !slices.Contains(c.Files, key) || !slices.Contains(c.Files, g.Mask.Keys[1].Secret.File) {
 		t.Errorf("%+v %v", g.TLS, c.Files)
 	}
 }

@@ -169,5 +169,8 @@ func (c *Config) dependencies() (files []string) {
 	for _, u := range c.Users {
 		add(u.Password.File)
 	}
+	for _, k := range c.Gateway.Mask.Keys {
+		add(k.Secret.File)
+	}
 	return files
 }

@@ -23,7 +23,7 @@ type Config struct {
 	Warnings []strictyaml.Problem
 
 	// Files are all files that the configuration was read from or depends on
-	// at load: YAML, certificates, files with users' passwords.
+	// at load: YAML, certificates, files with users' passwords and keys of masks.
 	Files []string
 }
 

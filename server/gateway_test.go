@@ -375,6 +375,40 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A reload that had to wait for another puts in force what the files say when it
+// is its turn, not what they said when it was asked for.
+func TestReloadReadsWhenItIsItsTurn(t *testing.T) {
+	g := start(t)
+	before := g.policy.Digest()
+	g.reloading.Lock()
+	done := make(chan error)
+	go func() { done <- g.Reload(t.Context()) }()
+	time.Sleep(50 * time.Millisecond) // time enough to read too early
+	writeFile(t, g.folder, "rules.yaml", strings.Replace(rules, "expires: 5m", "expires: 6m", 1))
+	g.reloading.Unlock()
+	if err := <-done; err != nil || g.policy.Digest() == before {
+		t.Errorf("%v, policy changed: %v", err, g.policy.Digest() != before)
+	}
+}
+
+// What needs a restart is said.
+func TestReloadSaysWhatItCannotChange(t *testing.T) {
+	g := start(t)
+	old := g.config.Load()
+	next := *old
+	next.Gateway.Name, next.Gateway.Pprof, next.Gateway.Recording.MaxResult = "other", "127.0.0.1:1", 1<<10
+	kept := g.keep(old, &next)
+	if log := g.log.String(); !strings.Contains(log, "recording, pprof, name") || kept.Gateway.Name != old.Gateway.Name {
+		t.Errorf("%s %+v", log, kept.Gateway)
+	}
+	next = *old
+	next.Gateway.Recording.Off = true
+	g.log.Reset()
+	if kept := g.keep(old, &next); !kept.Gateway.Recording.Off || g.log.Len() > 0 {
+		t.Errorf("%s %+v", g.log, kept.Gateway.Recording)
+	}
+}
+
 // TestMaskKeysRotate: a new key in front changes hashes with the reload; a rule
 // that names the old one keeps them.
 func TestMaskKeysRotate(t *testing.T) {

@@ -179,9 +179,9 @@ func Can(ctx context.Context, path string, q v1.Question) ([]v1.Verdict, error) 
 		return nil, err
 	}
 	defer stop()
-	o := oracle{set: func() *policy.Set { return set }, people: subjects(cfg), targets: targets, analyzer: analyzer, now: time.Now,
+	o := oracle{set: func() *policy.Set { return set }, people: subjects(cfg), targets: targets, analyzer: analyzer, now: time.Now, log: slog.New(slog.DiscardHandler),
 		snapshot: func(ctx context.Context, t protocol.Target) (*catalog.Snapshot, error) {
 			return (&postgres.Server{Analyzer: analyzer, Now: time.Now}).Snapshot(ctx, t)
 		}}
-	return o.Can(ctx, q)
+	return o.Can(ctx, q, true)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type oracle struct {
 	targets  protocol.Targets
 	analyzer *query.Analyzer
 	now      func() time.Time
+	log      *slog.Logger // of what is not told
 	// snapshot reads a target's catalog: names mean nothing without it.
 	snapshot func(context.Context, protocol.Target) (*catalog.Snapshot, error)
 }
@@ -41,21 +43,27 @@ type people interface {
 const catalogPatience = 10 * time.Second
 
 func (s *Server) oracle() oracle {
-	return oracle{set: s.policy.Set, people: s.directory, targets: s.catalogue, analyzer: s.analyzer, now: s.o.Now, snapshot: s.postgres.Snapshot}
+	return oracle{set: s.policy.Set, people: s.directory, targets: s.catalogue, analyzer: s.analyzer, now: s.o.Now, log: s.log, snapshot: s.postgres.Snapshot}
 }
 
-// Can answers a question, one verdict for each statement.
-func (o oracle) Can(ctx context.Context, q v1.Question) ([]v1.Verdict, error) {
+// Can answers a question, one verdict for each statement. As for sessions, no
+// target is dialled where no rule could allow the subject anything, unless the
+// asker may know everything anyway.
+func (o oracle) Can(ctx context.Context, q v1.Question, full bool) ([]v1.Verdict, error) {
 	who, err := o.people.Lookup(identity.Local, q.Subject)
 	if err != nil {
 		return nil, api.Errorf(api.ErrNotFound, "there is no user %q", q.Subject)
 	}
 	name, database, _ := strings.Cut(q.Resource, "/")
 	target, err := o.targets.Target(ctx, name, database)
+	if err != nil && !full && !errors.Is(err, resource.ErrUnknown) {
+		o.log.Warn("a question about a resource that cannot be used", "resource", name, "error", err)
+		err = errors.New("it cannot be used now; an administrator finds the cause in the gateway's log")
+	}
 	if err != nil {
 		return nil, targetError(err, name)
 	}
-	statements, incomplete, err := o.statements(ctx, who, target, q.Command)
+	statements, incomplete, err := o.statements(ctx, who, target, q.Command, full)
 	if err != nil {
 		return nil, err
 	}
@@ -81,13 +89,11 @@ func targetError(err error, name string) error {
 
 // statements analyses a command as a session at the target would, with the
 // search_path that the server has unless a role or database sets another.
-func (o oracle) statements(ctx context.Context, who access.Subject, target protocol.Target, command string) ([]*query.Statement, string, error) {
-	waiting, cancel := context.WithTimeout(ctx, catalogPatience)
-	defer cancel()
-	incomplete := ""
-	snap, err := o.snapshot(waiting, target)
-	if err != nil {
-		incomplete = fmt.Sprintf("the catalog of %s cannot be read, so names mean nothing: %s", target.Resource.Name, err)
+func (o oracle) statements(ctx context.Context, who access.Subject, target protocol.Target, command string, full bool) ([]*query.Statement, string, error) {
+	var snap *catalog.Snapshot
+	incomplete := "nothing is allowed there, so names were not looked up"
+	if full || o.set().Posture(who, target.Resource).May {
+		snap, incomplete = o.catalog(ctx, target, full)
 	}
 	env := query.NewEnv(query.Env{Catalog: snap, SearchPath: []string{"$user", "public"}, Database: target.Resource.Database, User: target.User})
 	batch, err := o.analyzer.Analyze(ctx, who.Issuer+"/"+who.ID, command, env)
@@ -98,6 +104,22 @@ func (o oracle) statements(ctx context.Context, who access.Subject, target proto
 		return nil, "", api.Errorf(api.ErrInvalid, "there is no statement in the command")
 	}
 	return batch.Statements, incomplete, nil
+}
+
+// catalog reads a target's catalog, or says why names mean nothing.
+func (o oracle) catalog(ctx context.Context, target protocol.Target, full bool) (*catalog.Snapshot, string) {
+	waiting, cancel := context.WithTimeout(ctx, catalogPatience)
+	defer cancel()
+	snap, err := o.snapshot(waiting, target)
+	if err == nil {
+		return snap, ""
+	}
+	why := fmt.Sprintf("the catalog of %s cannot be read, so names mean nothing", target.Resource.Name)
+	if full {
+		return nil, why + ": " + err.Error()
+	}
+	o.log.Warn("a question without a catalog", "resource", target.Resource.Name, "error", err)
+	return nil, why
 }
 
 func (o oracle) verdict(r access.Request) v1.Verdict {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -8,6 +10,8 @@ import (
 	v1 "sluice/api/v1"
 	"sluice/internal/strictyaml"
 	"sluice/policy"
+	"sluice/protocol"
+	"sluice/query/catalog"
 )
 
 func TestCanAgreesWithTheGateway(t *testing.T) {
@@ -36,6 +40,31 @@ func TestCanAgreesWithTheGateway(t *testing.T) {
 			if last.Effect == "require_approval" && strings.Join(last.Approvers, " ") != "bob" {
 				t.Errorf("%s: approvers %v", how, last.Approvers)
 			}
+		}
+	}
+}
+
+// Who may do nothing at a resource learns nothing of it by asking, and makes the
+// gateway dial nothing; what keeps the gateway from a database is not everybody's
+// to know.
+func TestCanTellsStrangersNothing(t *testing.T) {
+	g := start(t)
+	o := g.oracle()
+	dialled := 0
+	o.snapshot = func(context.Context, protocol.Target) (*catalog.Snapshot, error) {
+		dialled++
+		return nil, errors.New("10.0.0.5:5432 refuses app")
+	}
+	for _, c := range []struct {
+		who     string
+		full    bool
+		dialled int
+		says    string
+	}{{"erin", false, 0, "names were not looked up"}, {"alice", false, 1, "cannot be read"}, {"erin", true, 1, "10.0.0.5"}, {"alice", true, 1, "10.0.0.5"}} {
+		dialled = 0
+		list, err := o.Can(t.Context(), v1.Question{Subject: c.who, Resource: "shop", Command: "SELECT id FROM customers"}, c.full)
+		if err != nil || len(list) != 1 || dialled != c.dialled || !strings.Contains(list[0].Incomplete, c.says) || strings.Contains(list[0].Incomplete, "10.0.0.5") != c.full {
+			t.Errorf("%s, %v: dialled %d, %v %+v", c.who, c.full, dialled, err, list)
 		}
 	}
 }

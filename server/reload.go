@@ -9,6 +9,7 @@ import (
 	"sluice/access"
 	"sluice/config"
 	"sluice/internal/strictyaml"
+	"sluice/resource"
 )
 
 // reloadTimeout bounds finding secrets and writing the record of a change.
@@ -18,6 +19,8 @@ const reloadTimeout = 30 * time.Second
 func (s *Server) changed(cfg *config.Config, problems []strictyaml.Problem) {
 	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
 	defer cancel()
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	err := problemsError(problems)
 	if err == nil {
 		err = s.apply(ctx, cfg)
@@ -26,8 +29,11 @@ func (s *Server) changed(cfg *config.Config, problems []strictyaml.Problem) {
 }
 
 // Reload reads the files again now, whether or not they changed: passwords from
-// the environment's files may have.
+// the environment's files may have. It reads when it is its turn: what it read
+// before could be older than what the watcher has put in force meanwhile.
 func (s *Server) Reload(ctx context.Context) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	cfg, problems := config.Load(s.o.Path)
 	err := problemsError(problems)
 	if err == nil {
@@ -53,9 +59,8 @@ func (s *Server) reloaded(err error) {
 
 // apply puts a configuration in force as a whole. Everything that can fail
 // comes before the first change; the record of it comes before the new policy.
+// The caller holds reloading.
 func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
 	set, problems := compiled(cfg)
 	if err := problemsError(problems); err != nil {
 		return err
@@ -66,6 +71,9 @@ func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 	}
 	keys, err := s.maskKeys(ctx, cfg)
 	if err != nil {
+		return err
+	}
+	if _, err := resource.New(specs(cfg)); err != nil {
 		return err
 	}
 	old := s.config.Load()
@@ -101,6 +109,9 @@ func (s *Server) keep(old, next *config.Config) *config.Config {
 		{"identity", old.Gateway.Identity != next.Gateway.Identity},
 		{"approval", old.Gateway.Approval != next.Gateway.Approval},
 		{"audit", old.Gateway.Audit != next.Gateway.Audit},
+		{"recording", recordingSizes(old) != recordingSizes(next)},
+		{"pprof", old.Gateway.Pprof != next.Gateway.Pprof},
+		{"name", old.Gateway.Name != next.Gateway.Name},
 	}
 	var waiting []string
 	for _, f := range fixed {
@@ -116,6 +127,14 @@ func (s *Server) keep(old, next *config.Config) *config.Config {
 	g.Mask = next.Gateway.Mask
 	merged.Gateway = g
 	return &merged
+}
+
+// recordingSizes is what a store of recordings was opened with; whether anything
+// is recorded can change while it runs.
+func recordingSizes(c *config.Config) config.Recording {
+	r := c.Gateway.Recording
+	r.Off = false
+	return r
 }
 
 func sameListeners(a, b *config.Config) bool {
