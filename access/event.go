@@ -29,6 +29,15 @@ const (
 	GatewayStarted    EventType = "gateway.started"
 )
 
+// EventTypes lists all of them.
+func EventTypes() []EventType {
+	return []EventType{
+		SessionOpened, SessionRefused, SessionClosed, SessionKilled, ActionDecided, ActionCompleted,
+		ApprovalRequested, ApprovalApproved, ApprovalRejected, ApprovalWithdrawn, ApprovalExpired, ApprovalUsed, ApprovalEscalated,
+		PolicyChanged, RecordingFailed, RecordingChunk, TokenIssued, TokenRevoked, AuditRead, GatewayStarted,
+	}
+}
+
 // An Event is one entry of the audit journal.
 type Event struct {
 	ID       string    // UUIDv7

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ func (c *call) filter() (AuditFilter, error) {
 			return f, Errorf(ErrInvalid, "limit must be a number; 0 means all")
 		}
 	}
+	if err := known(f); err != nil {
+		return f, err
+	}
 	if me := c.caller.Subject.ID; !c.caller.SeesAll() && f.Subject != me {
 		if f.Subject != "" {
 			return f, WithHint(Errorf(ErrForbidden, "only administrators and auditors search the events of others"), "leave the subject out to see your own")
@@ -51,6 +55,24 @@ func (c *call) filter() (AuditFilter, error) {
 		}
 	}
 	return f, nil
+}
+
+// known refuses words that no event has: who searches for a typo would take
+// nothing for an answer.
+func known(f AuditFilter) error {
+	if _, ok := access.ParseVerb(f.Verb); !ok && f.Verb != "" {
+		return WithHint(Errorf(ErrInvalid, "there is no verb %q", clip(f.Verb, 40)), "docs/verbs.md lists them: select, delete, ...")
+	}
+	if !slices.Contains([]string{"", "allow", "deny", "require_approval", "mask", "monitor"}, f.Effect) {
+		return Errorf(ErrInvalid, "effect %q is none of allow, deny, require_approval, mask, monitor", clip(f.Effect, 40))
+	}
+	group, ok := strings.CutSuffix(f.Type, "*")
+	for _, t := range append(access.EventTypes(), "audit.erased") {
+		if f.Type == "" || string(t) == f.Type || ok && strings.HasPrefix(string(t), group) {
+			return nil
+		}
+	}
+	return WithHint(Errorf(ErrInvalid, "there is no type of event %q", clip(f.Type, 40)), "such as action.decided, approval.*, session.opened")
 }
 
 // moment reads a time, or how long ago.

@@ -44,6 +44,16 @@ func WithHint(err error, hint string) error {
 	return shown{error: err, text: err.Error(), hint: hint}
 }
 
+// HintOf is what to do next about an error, as [WithHint] has given it; empty:
+// nothing was said.
+func HintOf(err error) string {
+	var s shown
+	if errors.As(err, &s) {
+		return s.hint
+	}
+	return ""
+}
+
 var errBusy = WithHint(Errorf(ErrUnavailable, "too many requests at once"), "try again in a moment")
 
 var errBusyCaller = WithHint(Errorf(ErrTooMany, "too many requests of yours at once"), "end those that follow the journal, or wait for the others")
@@ -132,12 +142,7 @@ var kinds = []struct {
 func (c *call) problem(err error) v1.Problem {
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
-			p := v1.Problem{Title: http.StatusText(k.status), Status: k.status, Reason: k.reason, Detail: err.Error()}
-			var s shown
-			if errors.As(err, &s) {
-				p.Hint = s.hint
-			}
-			return p
+			return v1.Problem{Title: http.StatusText(k.status), Status: k.status, Reason: k.reason, Detail: err.Error(), Hint: HintOf(err)}
 		}
 	}
 	p := v1.Problem{Title: http.StatusText(500), Status: 500, Reason: "internal", Trace: c.api.NewID(),

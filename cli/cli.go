@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sluice/api"
 	"sluice/api/client"
 	"sluice/server"
 )
@@ -52,7 +55,8 @@ func Main(ctx context.Context, args []string, io IO) int {
 	root.SetIn(io.In)
 	root.SetOut(io.Out)
 	root.SetErr(io.Err)
-	return a.exit(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	return a.exit(cmd, err)
 }
 
 func (a *app) root() *cobra.Command {
@@ -97,7 +101,7 @@ func misuse(format string, args ...any) error {
 }
 
 // exit prints err and turns it into a code.
-func (a *app) exit(err error) int {
+func (a *app) exit(cmd *cobra.Command, err error) int {
 	if err == nil {
 		return done
 	}
@@ -113,7 +117,9 @@ func (a *app) exit(err error) int {
 	case errors.As(err, &remote):
 		hint = remote.Hint
 	case !a.began:
-		code, hint = usage, "sluice --help lists the commands"
+		code, hint = usage, howTo(cmd)
+	default:
+		hint = cmp.Or(api.HintOf(err), unreachable(err))
 	}
 	if text := err.Error(); text != "" {
 		a.complain(text)
@@ -122,6 +128,26 @@ func (a *app) exit(err error) int {
 		fmt.Fprintf(a.Err, "hint: %s\n", clean(hint))
 	}
 	return code
+}
+
+// howTo is what to type instead.
+func howTo(cmd *cobra.Command) string {
+	if cmd == nil || !cmd.HasParent() {
+		return "sluice --help lists the commands"
+	}
+	return "usage: " + strings.TrimSuffix(cmd.UseLine(), " [flags]") + "; " + cmd.CommandPath() + " --help says more"
+}
+
+// unreachable says what to do where the gateway does not answer.
+func unreachable(err error) string {
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &unknown):
+		return "give the gateway's CA by --ca or SLUICE_CA; with tls: auto it is ca.pem in its data folder"
+	case errors.Is(err, client.ErrNoAnswer):
+		return "is it running there? --gateway or SLUICE_GATEWAY says where it is"
+	}
+	return ""
 }
 
 // complain prints an error, or several with a line each.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +52,7 @@ the password in ` + hardenPassword + `.`,
 
 func (a *app) hardened(cmd *cobra.Command, r *server.HardenReport, user string) error {
 	notice := func(text string) { fmt.Fprintln(a.Err, clean("database: "+text)) }
-	if err := r.Apply(cmd.Context(), user, access.NewSecret(os.Getenv(hardenPassword)), notice); err != nil {
+	if err := r.Apply(cmd.Context(), user, access.NewSecret(a.Env(hardenPassword)), notice); err != nil {
 		return &exitError{code: failed, text: err.Error(), hint: "it takes an account that owns the tables and may create roles: --user NAME, with its password in " + hardenPassword}
 	}
 	_, err := fmt.Fprintf(a.Err, "applied: %s: %s\n", plural(len(r.Roles), "role"), clean(strings.Join(r.Roles, ", ")))

@@ -137,7 +137,7 @@ func (m *metrics) count(e *access.Event) {
 // resolve looks up the counters that count uses.
 func (m *metrics) resolve(protocols []string) {
 	m.byType = map[access.EventType]prometheus.Counter{}
-	for _, t := range eventTypes {
+	for _, t := range access.EventTypes() {
 		m.byType[t] = m.events.WithLabelValues(string(t))
 	}
 	m.byProtocol = map[string]*[3]prometheus.Counter{}
@@ -148,11 +148,4 @@ func (m *metrics) resolve(protocols []string) {
 		}
 		m.byProtocol[p] = &effects
 	}
-}
-
-var eventTypes = []access.EventType{
-	access.SessionOpened, access.SessionRefused, access.SessionClosed, access.SessionKilled, access.ActionDecided, access.ActionCompleted,
-	access.ApprovalRequested, access.ApprovalApproved, access.ApprovalRejected, access.ApprovalWithdrawn, access.ApprovalExpired, access.ApprovalUsed,
-	access.ApprovalEscalated,
-	access.PolicyChanged, access.RecordingFailed, access.RecordingChunk, access.TokenIssued, access.TokenRevoked, access.AuditRead, access.GatewayStarted,
 }

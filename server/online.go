@@ -52,7 +52,7 @@ func lookAt(ctx context.Context, set *policy.Set, name string, find func(context
 		warnings = append(warnings, fmt.Sprintf("%s in no Classification: %s (sluice scan --new %s)", plural(len(open), "column stands", "columns stand"), names(open), name))
 	}
 	for _, p := range classes.Missing(columnsOf(seen.Snapshot)) {
-		warnings = append(warnings, fmt.Sprintf("its Classification names %s, and there is no such column", p))
+		warnings = append(warnings, fmt.Sprintf("its Classification names %s, and there is no such column in database %s", p, t.Resource.Database))
 	}
 	return append(warnings, looserParents(classes, seen.Snapshot)...)
 }

@@ -52,7 +52,7 @@ func (s *Server) oracle() oracle {
 func (o oracle) Can(ctx context.Context, q v1.Question, full bool) ([]v1.Verdict, error) {
 	who, err := o.people.Lookup(identity.Local, q.Subject)
 	if err != nil {
-		return nil, api.Errorf(api.ErrNotFound, "there is no user %q", q.Subject)
+		return nil, api.WithHint(api.Errorf(api.ErrNotFound, "there is no user %q", q.Subject), "the configuration names them, in documents of kind User")
 	}
 	name, database, _ := strings.Cut(q.Resource, "/")
 	target, err := o.targets.Target(ctx, name, database)
@@ -82,7 +82,7 @@ func (o oracle) Can(ctx context.Context, q v1.Question, full bool) ([]v1.Verdict
 
 func targetError(err error, name string) error {
 	if errors.Is(err, resource.ErrUnknown) {
-		return api.Errorf(api.ErrNotFound, "there is no resource %q", name)
+		return api.WithHint(api.Errorf(api.ErrNotFound, "there is no resource %q", name), "sluice ls lists those that you may use; the configuration names them all")
 	}
 	return api.Errorf(api.ErrUnavailable, "resource %s: %s", name, err)
 }

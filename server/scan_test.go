@@ -162,7 +162,7 @@ func TestCheckOnline(t *testing.T) {
 		t.Fatal(err)
 	}
 	all = strings.Join(CheckOnline(t.Context(), folder), "\n")
-	for _, want := range []string{"3 columns stand in no Classification: public.customers.id, public.whole.id, public.whole.mail (sluice scan --new shop)", "public.part.mail has the tag pii and public.whole.mail has not", "names public.customers.mail, and there is no such column"} {
+	for _, want := range []string{"3 columns stand in no Classification: public.customers.id, public.whole.id, public.whole.mail (sluice scan --new shop)", "public.part.mail has the tag pii and public.whole.mail has not", "names public.customers.mail, and there is no such column in database t"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in\n%s", want, all)
 		}

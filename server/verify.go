@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sluice/api"
 	v1 "sluice/api/v1"
 	"sluice/audit"
 	"sluice/config"
@@ -63,7 +64,7 @@ func verifierKey(given, folder string) (string, error) {
 	case strings.Count(given, "+") >= 2:
 		return given, nil
 	}
-	return "", fmt.Errorf("server: verifier key: %w", err)
+	return "", api.WithHint(fmt.Errorf("server: verifier key: %w", err), "give the gateway's data folder or its journal, and --key as you kept it elsewhere")
 }
 
 func verify(ctx context.Context, fsys fs.FS, key string, anchors ...[]byte) (v1.Report, error) {

@@ -50,6 +50,9 @@ type Client struct {
 	opt  Options
 }
 
+// ErrNoAnswer says that there was no gateway to ask, or none that proved itself.
+var ErrNoAnswer = errors.New("no answer")
+
 // An Error is the gateway's refusal or failure.
 type Error struct{ v1.Problem }
 
@@ -140,7 +143,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	c.authorize(req)
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("client: no answer from %s: %w", c.base, unwrapURL(err))
+		return nil, fmt.Errorf("client: %w from %s: %w", ErrNoAnswer, c.base, unwrapURL(err))
 	}
 	if res.StatusCode >= 300 {
 		defer res.Body.Close()
