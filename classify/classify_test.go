@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -84,7 +85,7 @@ func TestPropose(t *testing.T) {
 
 // Whatever names a database has, the document is YAML with those names in it.
 func FuzzDocument(f *testing.F) {
-	for _, name := range []string{"email", "E mail", `a"b`, "a*b", "x.y", "null", "ü", "a\nb", "- [", "\u2028"} {
+	for _, name := range []string{"email", "E mail", `a"b`, "a*b", "x.y", "null", "ü", "a\nb", "- [", "\u2028", "\u202egp\U000e0041\x1b[2J"} {
 		f.Add("shop", name, name)
 	}
 	f.Fuzz(func(t *testing.T, resource, table, column string) {
@@ -98,6 +99,9 @@ func FuzzDocument(f *testing.F) {
 		var b bytes.Buffer
 		if err := Document(&b, resource, resource, true, []Proposal{p, p, reviewed, empty}); err != nil {
 			t.Fatal(err)
+		}
+		if strings.ContainsFunc(b.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Errorf("not what it looks like:\n%q", b.String())
 		}
 		d := yaml.NewDecoder(&b)
 		var doc struct {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Document writes proposals as YAML: a Classification of the resource under a
@@ -145,7 +146,9 @@ func Quote(s string) string {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
-		case r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffd:
+		case unseen(r) && r > 0xffff:
+			fmt.Fprintf(&b, `\U%08X`, r)
+		case unseen(r):
 			fmt.Fprintf(&b, `\u%04X`, r)
 		default:
 			b.WriteRune(r)
@@ -155,10 +158,14 @@ func Quote(s string) string {
 	return b.String()
 }
 
-// comment keeps a text on its line.
+// unseen reports characters that YAML or a reader takes for something else:
+// people look at every line.
+func unseen(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
+
+// comment keeps a text on its line, and to what can be seen.
 func comment(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 {
+		if unseen(r) {
 			return ' '
 		}
 		return r

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // SQL is the script: one transaction that can be run again and again.
@@ -228,8 +229,34 @@ func (p *Plan) settings(w *writer, r *Role, role string) {
 	}
 }
 
-// Ident quotes an identifier.
-func Ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+// Ident quotes an identifier. What cannot be seen, or makes other text look like
+// something else, is spelt out: people read the script before they run it.
+func Ident(name string) string {
+	quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+	if strings.IndexFunc(name, unseen) < 0 {
+		return quoted
+	}
+	return "U&" + spell(strings.ReplaceAll(quoted, `\`, `\\`), `\%04X`, `\+%06X`)
+}
+
+// unseen reports characters that are not printed as themselves.
+func unseen(r rune) bool { return !unicode.IsPrint(r) }
+
+// spell writes unseen characters as escapes of four digits, or of more.
+func spell(s, short, long string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case !unseen(r):
+			b.WriteRune(r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, short, r)
+		default:
+			fmt.Fprintf(&b, long, r)
+		}
+	}
+	return b.String()
+}
 
 func idents(names []string) string {
 	all := make([]string, len(names))
@@ -239,11 +266,12 @@ func idents(names []string) string {
 	return strings.Join(all, ", ")
 }
 
-// Literal quotes a text, whatever standard_conforming_strings is.
+// Literal quotes a text, whatever standard_conforming_strings is, as [Ident] does
+// an identifier.
 func Literal(s string) string {
 	quoted := `'` + strings.ReplaceAll(s, `'`, `''`) + `'`
-	if strings.Contains(s, `\`) {
-		return ` E` + strings.ReplaceAll(quoted, `\`, `\\`)
+	if strings.Contains(s, `\`) || strings.IndexFunc(s, unseen) >= 0 {
+		return ` E` + spell(strings.ReplaceAll(quoted, `\`, `\\`), `\u%04X`, `\U%08X`)
 	}
 	return quoted
 }
@@ -257,10 +285,10 @@ func dollar(body string) string {
 	return tag + body + tag
 }
 
-// oneLine keeps a comment from ending early.
+// oneLine keeps a comment from ending early, or from looking like anything else.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+		if unseen(r) {
 			return ' '
 		}
 		return r

@@ -20,7 +20,7 @@ INSERT INTO customers (name, email, card, born, token) VALUES ('Ann', 'ann@examp
 CREATE TABLE notes (id serial, body text); INSERT INTO notes (body) VALUES ('x');
 CREATE TABLE guarded (id int, email text); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 CREATE TABLE finance.salaries (id int, amount int); INSERT INTO finance.salaries VALUES (1, 100);
-CREATE TABLE "Odd ""Schema"."T;--" (id int);
+CREATE TABLE "Odd ""Schema"."T;--" (id int); CREATE TABLE U&"t\001B[2J\000A\202E\\" (U&"c\000A" int); INSERT INTO U&"t\001B[2J\000A\202E\\" VALUES (7);
 CREATE TABLE part (id int, email text) PARTITION BY RANGE (id); CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (1) TO (9); INSERT INTO part VALUES (1, 'p@example.com');
 CREATE VIEW v AS SELECT id, name, email FROM customers; CREATE VIEW upper_mail AS SELECT id, upper(email) AS loud FROM customers;
 CREATE TABLE loose (id int, secret text); INSERT INTO loose VALUES (1, 'needle'); GRANT ALL ON loose TO PUBLIC; GRANT CREATE ON SCHEMA finance TO PUBLIC;
@@ -141,6 +141,7 @@ func hardenHolds(t *testing.T, pg *pgtest.Server) {
 		{"readers", "SHOW default_transaction_read_only", "on"},
 		{"readers", "SHOW statement_timeout", "7s"},
 		{"readers", `SELECT * FROM "Odd ""Schema"."T;--"`, ""},
+		{"readers", `SELECT U&"c\000A" FROM U&"t\001B[2J\000A\202E\\"`, "7"},
 		{"readers", "SET ROLE postgres", "permission denied"},
 		{writers, "SELECT email FROM customers", "ann@example.com"},
 		{writers, "INSERT INTO notes (body) VALUES ('y') RETURNING id", "2"},
@@ -153,6 +154,9 @@ func hardenHolds(t *testing.T, pg *pgtest.Server) {
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) || strings.Contains(got, "needle") {
 			t.Errorf("%s: %s: %q, want %q", c.group, c.sql, got, c.want)
 		}
+	}
+	if strings.ContainsAny(sql, "\x1b\u202e") {
+		t.Error("the script is not what it looks like")
 	}
 	told := h.pg.Exec(t, h.db, "LISTEN sluice_ddl", "CREATE TEMP TABLE mine (id int)", "SELECT 'quiet'", "CREATE TABLE theirs (id int)", "DROP TABLE theirs")
 	if quiet, loud, _ := strings.Cut(told, "quiet"); strings.Contains(quiet, "Asynchronous") || strings.Count(loud, "Asynchronous") != 2 {

@@ -72,8 +72,8 @@ func (o oracle) Can(ctx context.Context, q v1.Question, full bool) ([]v1.Verdict
 		r := access.Request{Subject: who, Action: st.Action, Resource: target.Resource, Context: access.Context{
 			Time: o.now(), Reason: q.Reason, Client: access.Client{Address: "127.0.0.1:0"}}}
 		v := o.verdict(r)
-		if v.Incomplete == "" && st.Action.Confidence != access.Exact {
-			v.Incomplete = incomplete
+		if incomplete != "" && st.Action.Confidence != access.Exact {
+			v.Incomplete = incomplete // the cause of whatever else is not understood
 		}
 		verdicts = append(verdicts, v)
 	}

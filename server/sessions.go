@@ -133,8 +133,12 @@ type sessions struct {
 	record    func(context.Context, *access.Event) error // durable on return
 }
 
-// maxListed bounds a listing of past sessions.
-const maxListed = 1000
+// Bounds of a listing of past sessions: how many are shown, and how many are
+// looked at to find them.
+const (
+	maxListed = 1000
+	maxLooked = 50 * maxListed
+)
 
 func (s sessions) List(ctx context.Context, past bool, see func(*access.Subject) bool) ([]v1.Session, error) {
 	var out []v1.Session
@@ -146,18 +150,45 @@ func (s sessions) List(ctx context.Context, past bool, see func(*access.Subject)
 		}
 	}
 	if past {
-		rows, err := s.store.Sessions(ctx, store.SessionFilter{Limit: maxListed})
+		rows, err := s.past(ctx, see)
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
-			if !running[r.ID] && see(&r.Subject) {
+			if !running[r.ID] {
 				out = append(out, s.pastSession(r))
 			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b v1.Session) int { return cmp.Or(b.Opened.Compare(a.Opened), cmp.Compare(b.ID, a.ID)) })
 	return out, nil
+}
+
+// past finds the newest sessions that see admits, page by page: the newest of all
+// may all be others'.
+func (s sessions) past(ctx context.Context, see func(*access.Subject) bool) (found []store.Session, err error) {
+	seen, f := map[string]bool{}, store.SessionFilter{Limit: maxListed}
+	for len(found) < maxListed && len(seen) < maxLooked {
+		rows, err := s.store.Sessions(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		fresh := false
+		for _, r := range rows {
+			if seen[r.ID] {
+				continue // at the same moment as the page before ended
+			}
+			seen[r.ID], fresh = true, true
+			if see(&r.Subject) {
+				found = append(found, r)
+			}
+		}
+		if len(rows) < f.Limit || !fresh {
+			break
+		}
+		f.Until = rows[len(rows)-1].Opened
+	}
+	return found[:min(len(found), maxListed)], nil
 }
 
 func (s sessions) liveSession(i postgres.SessionInfo) v1.Session {

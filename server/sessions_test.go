@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -83,6 +84,32 @@ func TestSessionLogIsBounded(t *testing.T) {
 	}
 	if len(l.pending) != maxUnwritten || l.lost != 5 {
 		t.Errorf("%d waiting, %d lost", len(l.pending), l.lost)
+	}
+}
+
+// Whoever had a session finds it, however many others have had since.
+func TestPastSessionsOfOne(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	put := func(i int, who string) {
+		err := st.PutSession(t.Context(), store.Session{ID: fmt.Sprintf("%s%04d", who, i), Subject: access.Subject{Issuer: "local", ID: who}, Opened: noon.Add(time.Duration(i/3) * time.Second)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(0, "alice")
+	for i := range maxListed + 10 {
+		put(i, "bob")
+	}
+	s := sessions{store: st}
+	for who, want := range map[string]int{"alice": 1, "bob": maxListed, "carol": 0} {
+		found, err := s.past(t.Context(), func(of *access.Subject) bool { return of.ID == who })
+		if err != nil || len(found) != want {
+			t.Errorf("%s: %d sessions, %v", who, len(found), err)
+		}
 	}
 }
 

@@ -32,7 +32,8 @@ type SessionFilter struct {
 	Resource string
 	Open     bool // only those that are not closed
 	Since    time.Time
-	Limit    int // zero: no limit
+	Until    time.Time // opened then or before
+	Limit    int       // zero: no limit
 }
 
 // Sessions keeps the list of sessions. The last changes may be lost in a power

@@ -39,6 +39,9 @@ func sessionWhere(f store.SessionFilter) *where {
 	if !f.Since.IsZero() {
 		w.add("opened >= ?", micros(f.Since))
 	}
+	if !f.Until.IsZero() {
+		w.add("opened <= ?", micros(f.Until))
+	}
 	return w
 }
 

@@ -337,6 +337,7 @@ func sessions(t *testing.T, s store.State) {
 		{"of a subject", store.SessionFilter{Issuer: "local", Subject: "bob"}, []string{"b"}},
 		{"at a resource", store.SessionFilter{Resource: "shop"}, []string{"c", "a"}},
 		{"since", store.SessionFilter{Since: begin.Add(time.Second)}, []string{"c", "b"}},
+		{"until", store.SessionFilter{Until: begin.Add(time.Second)}, []string{"b", "a"}},
 	} {
 		equal(t, q.what, sessionIDs(t, s, q.f), q.want)
 	}
