@@ -48,7 +48,8 @@ func (c *cluster) create() (err error) {
 	if err := c.give(c.dir); err != nil {
 		return err
 	}
-	// The socket and the certificate in it are for clients under any account.
+	// The certificate in it is for clients under any account. The socket is not: it
+	// asks nobody for a password, and a superuser runs programs as the server does.
 	if err := os.Chmod(c.dir, 0o755); err != nil {
 		return err
 	}
@@ -96,6 +97,7 @@ func (c *cluster) configure() error {
 	conf := []string{
 		"listen_addresses = '127.0.0.1'",
 		"unix_socket_directories = '" + c.dir + "'",
+		"unix_socket_permissions = 0700",
 		"max_connections = 200",
 		"shared_buffers = 64MB",
 	}

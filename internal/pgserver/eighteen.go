@@ -23,14 +23,15 @@ func (c *cluster) adopt() error {
 		return nil
 	}
 	from, to := filepath.Dir(c.Programs), filepath.Join(c.dir, "server")
-	if err := linkTree(from, to); err != nil {
+	if err := c.linkTree(from, to); err != nil {
 		return errors.Join(errors.New("the server's programs are not there (make install-deps)"), err)
 	}
 	c.Programs = filepath.Join(to, filepath.Base(c.Programs))
 	return nil
 }
 
-func linkTree(from, to string) error {
+// linkTree makes folders that the server's account can remove again.
+func (c *cluster) linkTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -42,7 +43,7 @@ func linkTree(from, to string) error {
 		target := filepath.Join(to, name)
 		switch {
 		case d.IsDir():
-			return os.MkdirAll(target, 0o755)
+			return errors.Join(os.MkdirAll(target, 0o755), c.give(target))
 		case d.Type()&fs.ModeSymlink != 0:
 			where, err := os.Readlink(path)
 			if err != nil {

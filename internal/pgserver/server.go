@@ -27,7 +27,8 @@ type Options struct {
 	// over them.
 	Config []string
 	// HBA replaces the lines of pg_hba.conf. The default: anyone by password
-	// (SCRAM) over TCP, anyone unasked on the socket in Dir.
+	// (SCRAM) over TCP, unasked on the socket in Dir, which only the server's own
+	// account and root can open.
 	HBA []string
 	// Password of the superuser; empty makes a random one.
 	Password string

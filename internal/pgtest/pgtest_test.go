@@ -2,9 +2,11 @@ package pgtest_test
 
 import (
 	"database/sql"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,10 @@ func TestStopRemovesEverything(t *testing.T) {
 	if got, err := s.SQL("postgres", "SHOW work_mem"); err != nil || got != "3MB" {
 		t.Errorf("work_mem = %q, %v", got, err)
 	}
+	socket, err := os.Stat(filepath.Join(s.Dir, fmt.Sprintf(".s.PGSQL.%d", s.Port)))
+	if err != nil || socket.Mode().Perm()&0o077 != 0 {
+		t.Errorf("everybody on this machine is its superuser: %v %v", socket.Mode(), err)
+	}
 	s.Stop()
 	s.Stop()
 	if _, err := os.Stat(s.Dir); !os.IsNotExist(err) {
@@ -85,6 +91,18 @@ func TestStopRemovesEverything(t *testing.T) {
 	if c, err := net.Dial("tcp", s.Addr); err == nil {
 		c.Close()
 		t.Error("still listening")
+	}
+}
+
+// Programs that were brought along go with the rest.
+func TestStopRemovesPrograms(t *testing.T) {
+	s, err := pgserver.Launch(pgserver.Options{Programs: pgserver.Eighteen("../..")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	if _, err := os.Stat(s.Dir); !os.IsNotExist(err) {
+		t.Errorf("folder is still there: %v", err)
 	}
 }
 
