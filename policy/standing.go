@@ -23,7 +23,8 @@ type Standing struct {
 
 // Standing answers for one group at a resource. A rule that allows under
 // conditions counts as allowing, one that restricts under conditions as not
-// restricting: both are named in Open.
+// restricting, and one that allows single subjects as allowing nobody, since what
+// is theirs is not their group's: all are named in Open.
 func (s *Set) Standing(res access.Resource, group string, a access.Action) Standing {
 	var st Standing
 	if s == nil {
@@ -44,6 +45,8 @@ func (s *Set) Standing(res access.Resource, group string, a access.Action) Stand
 			st.Open = append(st.Open, rule.reason())
 		}
 		switch {
+		case rule.allows() && len(rule.match.subjects) > 0:
+			return
 		case rule.allows() && !denied && !st.Allowed:
 			st.Allowed, st.Rule = true, rule.reason()
 		case momentary:

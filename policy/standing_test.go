@@ -39,7 +39,7 @@ func TestStanding(t *testing.T) {
 		{"analysts", access.VerbSelect, []change{reads("public.orders", "id")}, true, "read", "", "[abroad text]"},
 		{"analysts", access.VerbSelect, []change{reads("public.customers", "id", "email")}, true, "read", "public.customers.email=null", "[by-day abroad text]"},
 		{"analysts", access.VerbSelect, []change{reads("finance.salaries", "id")}, false, "hidden", "", "[abroad text]"},
-		{"analysts", access.VerbInsert, []change{writes("public.orders")}, true, "alone", "", "[alone]"},
+		{"analysts", access.VerbInsert, []change{writes("public.orders")}, false, "", "", "[alone]"},
 		{"analysts", access.VerbUpdate, []change{writes("public.orders")}, false, "", "", "[]"},
 		{"writers", access.VerbSelect, []change{reads("public.customers", "email")}, true, "write", "", "[abroad]"},
 		{"writers", access.VerbSelect, []change{reads("finance.salaries", "id")}, true, "write", "", "[abroad]"},

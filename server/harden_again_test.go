@@ -112,6 +112,19 @@ func TestHardenLeavesOthers(t *testing.T) {
 	}
 }
 
+// What one person may do is not what their group may.
+func TestHardenGrantsNobodyElses(t *testing.T) {
+	h := newHardHouse(t, pgtest.Shared(t))
+	h.rules(hardWritersRule + `  - {id: readers, match: {groups: [readers%[1]s], tables: [notes], access: [read]}, effect: allow}
+  - {id: alice, match: {subjects: [alice]}, effect: allow}
+  - {id: also, match: {groups: [readers%[1]s], subjects: ["*@example.com"], access: [read, write]}, effect: allow}
+`)
+	if sql := h.apply(); !strings.Contains(sql, "access/alice: allow") {
+		t.Errorf("the rule is not named in\n%s", sql)
+	}
+	h.expect("readers", map[string]string{"SELECT body FROM notes": "x", "SELECT amount FROM finance.salaries": "permission denied", "BEGIN READ WRITE; DELETE FROM notes": "permission denied"})
+}
+
 // The function that runs at everybody's DDL belongs to who ran the script last,
 // never to who was there first.
 func TestHardenOwnsItsTrigger(t *testing.T) {
