@@ -104,7 +104,7 @@ func (a *app) events(raw []json.RawMessage) error {
 
 func (a *app) auditTail() *cobra.Command {
 	f := filters{}
-	cmd := &cobra.Command{Use: "tail", Short: "Follow events as they become durable; -o json prints JSON lines", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "tail", Short: "Follow events as they become durable; -o json prints JSON lines, -o yaml documents", Args: cobra.NoArgs,
 		RunE: a.remote(func(cmd *cobra.Command, c *client.Client, _ []string) error {
 			err := c.Audit(cmd.Context(), true, f.query(), a.tailed)
 			if errors.Is(err, context.Canceled) {
@@ -117,9 +117,15 @@ func (a *app) auditTail() *cobra.Command {
 }
 
 func (a *app) tailed(b []byte) error {
-	if a.format != table {
+	switch a.format {
+	case jsonText:
 		_, err := fmt.Fprintf(a.Out, "%s\n", b)
 		return err
+	case yamlText:
+		if _, err := fmt.Fprintln(a.Out, "---"); err != nil {
+			return err
+		}
+		return yamlFrom(a.Out, b)
 	}
 	e, err := readEvent(b)
 	if err != nil {

@@ -80,6 +80,9 @@ func (a *app) root() *cobra.Command {
 
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		if a.format != table {
+			return a.encode(map[string]string{"version": a.Version})
+		}
 		_, err := fmt.Fprintln(a.Out, "sluice", a.Version)
 		return err
 	}}

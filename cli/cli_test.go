@@ -248,6 +248,20 @@ func TestAuditSearch(t *testing.T) {
 	}
 }
 
+func TestAuditTail(t *testing.T) {
+	g := &canned{answers: map[string]string{"GET /api/v1/audit/tail": stored}}
+	if r := sluice(t, g, nil, "audit", "tail", "-o", "json"); r.out != stored {
+		t.Errorf("%q", r.out)
+	}
+	d := yaml.NewDecoder(strings.NewReader(sluice(t, g, nil, "audit", "tail", "-o", "yaml").out))
+	for _, want := range []string{"e1", "e2"} {
+		var e map[string]any
+		if err := d.Decode(&e); err != nil || e["id"] != want {
+			t.Errorf("%v %v", err, e)
+		}
+	}
+}
+
 func TestAuditExport(t *testing.T) {
 	g := &canned{answers: map[string]string{"GET /api/v1/audit?limit=0&order=oldest": stored}}
 	if r := sluice(t, g, nil, "audit", "export"); r.out != stored {

@@ -5,36 +5,70 @@ import (
 	"sync"
 )
 
-// maxWebConnections bounds what strangers can hold of the web listener; each
-// costs a descriptor that a database session could need.
-const maxWebConnections = 1024
+// Bounds on what strangers can hold of the web listener: each connection costs a
+// descriptor that a database session could need, and who holds them all from one
+// address keeps approvers from answering.
+const (
+	maxWebConnections = 1024
+	maxWebAddress     = 256 // from one address
+)
 
-// A bounded listener admits so many connections at once; others wait in the
-// kernel's queue.
+// A bounded listener admits so many connections at once, others wait in the
+// kernel's queue; and fewer from one address, where more are closed.
 type bounded struct {
 	net.Listener
 	places chan struct{}
+	each   int
 	done   chan struct{}
 	once   sync.Once
+
+	mu   sync.Mutex     // guards held
+	held map[string]int // by address
 }
 
-func newBounded(ln net.Listener, n int) *bounded {
-	return &bounded{Listener: ln, places: make(chan struct{}, n), done: make(chan struct{})}
+func newBounded(ln net.Listener, n, each int) *bounded {
+	return &bounded{Listener: ln, places: make(chan struct{}, n), each: each, done: make(chan struct{}), held: map[string]int{}}
 }
 
 // Accept waits for a place, then for a connection.
 func (b *bounded) Accept() (net.Conn, error) {
-	select {
-	case b.places <- struct{}{}:
-	case <-b.done:
-		return nil, net.ErrClosed
-	}
-	c, err := b.Listener.Accept()
-	if err != nil {
+	for {
+		select {
+		case b.places <- struct{}{}:
+		case <-b.done:
+			return nil, net.ErrClosed
+		}
+		c, err := b.Listener.Accept()
+		if err != nil {
+			<-b.places
+			return nil, err
+		}
+		from, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+		if b.admit(from) {
+			return &placed{Conn: c, leave: sync.OnceFunc(func() { b.left(from) })}, nil
+		}
+		c.Close()
 		<-b.places
-		return nil, err
 	}
-	return &placed{Conn: c, leave: sync.OnceFunc(func() { <-b.places })}, nil
+}
+
+func (b *bounded) admit(from string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held[from] >= b.each {
+		return false
+	}
+	b.held[from]++
+	return true
+}
+
+func (b *bounded) left(from string) {
+	b.mu.Lock()
+	if b.held[from]--; b.held[from] == 0 {
+		delete(b.held, from)
+	}
+	b.mu.Unlock()
+	<-b.places
 }
 
 // Close closes the listener.

@@ -10,7 +10,7 @@ func TestBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBounded(ln, 2)
+	b := newBounded(ln, 2, 9)
 	accepted := make(chan net.Conn)
 	ended := make(chan error, 1)
 	go func() {
@@ -48,4 +48,45 @@ func TestBounded(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("accepting went on after Close")
 	}
+}
+
+// One address cannot hold all places.
+func TestBoundedByAddress(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBounded(ln, 9, 2)
+	defer b.Close()
+	accepted := make(chan net.Conn, 9)
+	go func() {
+		for {
+			c, err := b.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func(from string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	dial("127.0.0.1")
+	dial("127.0.0.1")
+	one := <-accepted
+	<-accepted
+	if _, err := dial("127.0.0.1").Read(make([]byte, 1)); err == nil {
+		t.Error("a third connection of one address stays")
+	}
+	dial("127.0.0.2")
+	<-accepted
+	one.Close()
+	dial("127.0.0.1")
+	<-accepted
 }

@@ -75,7 +75,7 @@ func (s *Server) listen() error {
 			return fmt.Errorf("%s: %s listener: %w", l.Pos, name, err)
 		}
 		if name == "web" {
-			ln = newBounded(ln, maxWebConnections)
+			ln = newBounded(ln, maxWebConnections, maxWebAddress)
 		}
 		s.mu.Lock()
 		s.listeners[name] = ln
