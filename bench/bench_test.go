@@ -101,30 +101,37 @@ func TestMedianAndQuantile(t *testing.T) {
 	}
 }
 
-func TestParseTPS(t *testing.T) {
-	got, err := parseTPS("latency average = 1 ms\ninitial connection time = 5 ms\ntps = 1234.5 (without initial connection time)\n")
-	if err != nil || got != 1234.5 {
-		t.Errorf("got %v, %v", got, err)
+// TestReadLatencies reads what pgbench logged behind the warm-up.
+func TestReadLatencies(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "log.1"), "0 1 7 0 1700000000 5\n0 2 300 0 1700000001 5\n1 1 100 0 1700000003 9\n")
+	write(t, filepath.Join(dir, "log.1.1"), "2 1 200 0 1700000002 5\n")
+	got, end, err := readLatencies(dir, time.Unix(1700000001, 0))
+	if err != nil || len(got) != 3 || got[0] != 100 || got[2] != 300 || !end.Equal(time.Unix(1700000003, 9000)) {
+		t.Errorf("got %v until %v, %v", got, end, err)
 	}
-	if _, err := parseTPS("nothing"); err == nil {
-		t.Error("no tps, no error")
+	if _, _, err := readLatencies(dir, time.Unix(1700000004, 0)); err == nil {
+		t.Error("all of it was warm-up, no error")
+	}
+	write(t, filepath.Join(dir, "log.2"), "2 1 skipped 0 1700000002 5\n")
+	if _, _, err := readLatencies(dir, time.Unix(1700000001, 0)); err == nil {
+		t.Error("an odd line was accepted")
 	}
 }
 
-func TestReadLatencies(t *testing.T) {
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "log.1"), "0 1 300 0 1700000000 5\n1 1 100 0 1700000000 9\n")
-	write(t, filepath.Join(dir, "log.1.1"), "2 1 200 0 1700000000 5\n")
-	got, err := readLatencies(dir)
-	if err != nil || len(got) != 3 || got[0] != 100 || got[2] != 300 {
-		t.Errorf("got %v, %v", got, err)
+func TestReserveHugePages(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nr_hugepages")
+	write(t, file, "3\n")
+	reserved, restore := reserveHugePages(file, 4)
+	if n, err := readNumber(file); !reserved || n != 7 || err != nil {
+		t.Errorf("reserved %v: %d, %v", reserved, n, err)
 	}
-	write(t, filepath.Join(dir, "log.2"), "2 1 skipped 0 1700000000 5\n")
-	if _, err := readLatencies(dir); err == nil {
-		t.Error("an odd line was accepted")
+	restore()
+	if n, _ := readNumber(file); n != 3 {
+		t.Errorf("%d given back", n)
 	}
-	if _, err := readLatencies(t.TempDir()); err == nil {
-		t.Error("no transaction, no error")
+	if reserved, restore := reserveHugePages(filepath.Join(t.TempDir(), "none"), 4); reserved || restore == nil {
+		t.Error("reserved from nothing")
 	}
 }
 
@@ -295,7 +302,7 @@ func TestRealServer(t *testing.T) {
 		}
 	}
 	masked := bulk{masked: 1}
-	if _, err := masked.run(s, &peer{port: s.server.Port, masked: map[int]login{1: s.direct()}}, false); err == nil {
+	if _, err := masked.run(s, &peer{port: s.server.Port, masked: map[int]login{1: s.direct()}}, false, func(int) error { return nil }); err == nil {
 		t.Error("values in clear pass for masked ones")
 	}
 }

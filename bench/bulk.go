@@ -196,7 +196,10 @@ func (b bulk) fits(p *peer) bool { return b.masked == 0 || p.masked != nil }
 
 // run reads the table once and checks that it is all there, and masked if it
 // should be.
-func (b bulk) run(s *stage, p *peer, tls bool) (r result, err error) {
+func (b bulk) run(s *stage, p *peer, tls bool, begin func(int) error) (r result, err error) {
+	if err := begin(0); err != nil {
+		return r, err
+	}
 	who := p.login
 	if b.masked > 0 {
 		who = p.masked[b.masked]

@@ -152,9 +152,12 @@ func (u usage) foreign(elapsed time.Duration, cpus int) float64 {
 	return rest.Seconds() / (elapsed.Seconds() * float64(cpus))
 }
 
-// snapshot reads the clocks of server, proxy and machine. The client's is read
-// from its exit status.
-func snapshot(serverPID, proxyPID int) (u usage, err error) {
+// snapshot reads the clocks of server, proxy, client and machine. At the end the
+// client's is read from its exit status.
+func snapshot(serverPID, proxyPID, clientPID int) (u usage, err error) {
+	if u.Client, err = treeCPU(clientPID); err != nil {
+		return u, err
+	}
 	if u.Server, err = treeCPU(serverPID); err != nil {
 		return u, err
 	}

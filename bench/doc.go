@@ -5,6 +5,9 @@
 // A run has three parts. pgbench.go drives PostgreSQL's own pgbench: SELECT-only
 // with the three protocols and TPC-B, at several numbers of clients. bulk.go
 // reads a large table by SELECT and by COPY, plain and with masked columns.
+// Before it is measured each connection is used for a while, since every server
+// process has to touch its data once: a cold start would be a burden on few
+// statements of a slow peer and on many of a fast one.
 // Each cell (a workload at a number of clients) is run against every peer, in
 // rounds that turn the order, so that a noisy minute hits all alike; what is
 // reported are medians over rounds.

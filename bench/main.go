@@ -79,19 +79,20 @@ const (
 
 // options are the flags.
 type options struct {
-	rounds, seconds, scale, rows, rules, threads int
-	clients                                      []int
-	only                                         *regexp.Regexp
-	peerNames                                    []string
-	sluice, data, json, profile, maskWith        string
-	costsMode                                    string
-	keep, dynamic, strict, short                 bool
+	rounds, seconds, warmup, scale, rows, rules, threads int
+	clients                                              []int
+	only                                                 *regexp.Regexp
+	peerNames                                            []string
+	sluice, data, json, profile, maskWith                string
+	costsMode                                            string
+	keep, dynamic, strict, short                         bool
 }
 
 func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 3, "rounds; medians are over them")
-	f.IntVar(&o.seconds, "seconds", 5, "length of each pgbench run")
+	f.IntVar(&o.seconds, "seconds", 5, "length of what is measured of each pgbench run")
+	f.IntVar(&o.warmup, "warmup", 3, "seconds that each pgbench runs before them")
 	f.IntVar(&o.scale, "scale", 20, "pgbench's scale factor")
 	f.IntVar(&o.rows, "rows", 5_000_000, "rows of the large table")
 	f.IntVar(&o.rules, "rules", 100, "rules in Sluice's policy")
@@ -122,7 +123,7 @@ func parseOptions(args []string) (o options, err error) {
 	if o.clients, err = numbers(*clients); err != nil {
 		return o, fmt.Errorf("-clients: %w", err)
 	}
-	if o.rounds < 1 || o.seconds < 1 || o.threads < 1 || o.scale < 0 || o.rows < 0 {
+	if o.rounds < 1 || o.seconds < 1 || o.warmup < 0 || o.threads < 1 || o.scale < 0 || o.rows < 0 {
 		return o, fmt.Errorf("numbers must be positive")
 	}
 	if !slices.Contains([]string{withCosts, onlyCosts, withoutCosts}, o.costsMode) {
@@ -137,7 +138,7 @@ func shorten(o *options, f *flag.FlagSet, clients *string) {
 	given := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	for name, set := range map[string]func(){
-		"rounds": func() { o.rounds = 1 }, "seconds": func() { o.seconds = 1 }, "rows": func() { o.rows = 200_000 },
+		"rounds": func() { o.rounds = 1 }, "seconds": func() { o.seconds = 1 }, "warmup": func() { o.warmup = 1 }, "rows": func() { o.rows = 200_000 },
 		"scale": func() { o.scale = 2 }, "clients": func() { *clients = "8" },
 	} {
 		if !given[name] {

@@ -17,7 +17,9 @@ type workload interface {
 	name() string
 	clients() int
 	fits(p *peer) bool // whether the peer can do it
-	run(s *stage, p *peer, tls bool) (result, error)
+	// run calls begin with its client's process, 0 if it has none of its own yet,
+	// when what is measured begins.
+	run(s *stage, p *peer, tls bool, begin func(client int) error) (result, error)
 }
 
 // A result is one run, or the medians of several.
@@ -27,7 +29,7 @@ type result struct {
 	Bytes         int64   // of result; 0: not counted
 	P10, P50, P99 float64 // latency of a transaction, or of the first row, microseconds
 
-	Client, Proxy, Server time.Duration // CPU
+	Client, Proxy, Server time.Duration // CPU; the client's is all it used until it is set against what it had at the beginning
 	Foreign               float64       // share of the machine that others used
 }
 
@@ -135,23 +137,25 @@ func (s *stage) cell(all *results, c cell, w workload, way way, round int) {
 const settle = 150 * time.Millisecond
 
 func (s *stage) once(w workload, way way) (r result, err error) {
-	before, err := snapshot(s.server.PID, way.pid())
-	if err != nil {
-		return r, err
+	var before usage
+	var start time.Time
+	begin := func(client int) (err error) {
+		start = time.Now()
+		before, err = snapshot(s.server.PID, way.pid(), client)
+		return err
 	}
-	start := time.Now()
-	if r, err = w.run(s, way.peer, way.tls); err != nil {
+	if r, err = w.run(s, way.peer, way.tls, begin); err != nil {
 		return r, err
 	}
 	time.Sleep(settle)
 	elapsed := time.Since(start)
-	after, err := snapshot(s.server.PID, way.pid())
+	after, err := snapshot(s.server.PID, way.pid(), 0)
 	if err != nil {
 		return r, err
 	}
+	after.Client = r.Client
 	used := after.minus(before)
-	used.Client = r.Client
-	r.Proxy, r.Server = used.Proxy, used.Server
+	r.Client, r.Proxy, r.Server = used.Client, used.Proxy, used.Server
 	r.Foreign = used.foreign(elapsed, runtime.NumCPU())
 	return r, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sluice/internal/pgserver"
 )
@@ -41,31 +43,36 @@ func (b pgbench) statements() int {
 
 func (b pgbench) fits(*peer) bool { return true }
 
-func (b pgbench) run(s *stage, p *peer, tls bool) (r result, err error) {
+// run lets pgbench warm up first: every connection has a server process of its
+// own, which needs thousands of statements until it has touched what it works on.
+func (b pgbench) run(s *stage, p *peer, tls bool, begin func(int) error) (r result, err error) {
 	logs, err := os.MkdirTemp(s.dir, "latency-")
 	if err != nil {
 		return r, err
 	}
 	defer os.RemoveAll(logs)
 	cmd := pgbenchCommand(p.port, p.login, tls, "-n", "-b", b.script, "-M", b.mode, "-c", strconv.Itoa(b.n), "-j", strconv.Itoa(min(b.n, s.threads)),
-		"-T", strconv.Itoa(s.seconds), "-l", "--log-prefix", filepath.Join(logs, "log"))
+		"-T", strconv.Itoa(s.warmup+s.seconds), "-l", "--log-prefix", filepath.Join(logs, "log"))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
+	if err := cmd.Start(); err != nil {
+		return r, err
+	}
+	time.Sleep(time.Duration(s.warmup) * time.Second)
+	start := time.Now()
+	began := begin(cmd.Process.Pid)
+	if err := cmd.Wait(); err != nil {
 		return r, fmt.Errorf("pgbench: %w: %s", err, stderr.Bytes())
 	}
-	tps, err := parseTPS(string(out))
+	if began != nil {
+		return r, began
+	}
+	took, end, err := readLatencies(logs, start)
 	if err != nil {
 		return r, err
 	}
-	took, err := readLatencies(logs)
-	if err != nil {
-		return r, err
-	}
-	n := int64(len(took))
 	return result{
-		Operations: n * int64(b.statements()), Seconds: float64(n) / tps,
+		Operations: int64(len(took) * b.statements()), Seconds: end.Sub(start).Seconds(),
 		P10: quantile(took, 0.10), P50: quantile(took, 0.50), P99: quantile(took, 0.99),
 		Client: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
 	}, nil
@@ -82,59 +89,58 @@ func pgbenchCommand(port int, who login, tls bool, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// parseTPS reads "tps = 1234.5 (without initial connection time)" from
-// pgbench's summary.
-func parseTPS(out string) (float64, error) {
-	for line := range strings.Lines(out) {
-		rest, ok := strings.CutPrefix(line, "tps = ")
-		if !ok {
-			continue
-		}
-		number, _, _ := strings.Cut(rest, " ")
-		return strconv.ParseFloat(number, 64)
-	}
-	return 0, fmt.Errorf("pgbench: no tps in %q", out)
-}
-
-// readLatencies returns every transaction's latency in microseconds, sorted,
-// from pgbench's logs: one file a thread.
-func readLatencies(dir string) ([]float64, error) {
+// readLatencies returns the latencies in microseconds, sorted, of transactions
+// that ended behind start, and when the last one did, from pgbench's logs: one
+// file a thread.
+func readLatencies(dir string, start time.Time) (took []float64, end time.Time, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "log.*"))
 	if err != nil {
-		return nil, err
+		return nil, end, err
 	}
-	var took []float64
 	for _, name := range files {
-		if took, err = readLog(name, took); err != nil {
-			return nil, err
+		if took, end, err = readLog(name, start, took, end); err != nil {
+			return nil, end, err
 		}
 	}
 	if len(took) == 0 {
-		return nil, fmt.Errorf("pgbench: no transaction was logged")
+		return nil, end, fmt.Errorf("pgbench: no transaction was logged")
 	}
 	slices.Sort(took)
-	return took, nil
+	return took, end, nil
 }
 
 // readLog appends the latencies of a log, whose lines are: client, number,
-// latency, script, seconds, microseconds.
-func readLog(name string, took []float64) ([]float64, error) {
+// latency, script, and when it ended in seconds and microseconds.
+func readLog(name string, start time.Time, took []float64, end time.Time) ([]float64, time.Time, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, end, err
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 3 {
-			return nil, fmt.Errorf("pgbench: %s: odd line %q", name, lines.Text())
-		}
-		us, err := strconv.ParseFloat(fields[2], 64)
+		us, at, err := parseLog(lines.Text())
 		if err != nil {
-			return nil, fmt.Errorf("pgbench: %s: odd line %q", name, lines.Text())
+			return nil, end, fmt.Errorf("pgbench: %s: odd line %q", name, lines.Text())
+		}
+		if at.Before(start) {
+			continue
 		}
 		took = append(took, us)
+		if at.After(end) {
+			end = at
+		}
 	}
-	return took, lines.Err()
+	return took, end, lines.Err()
+}
+
+func parseLog(line string) (us float64, at time.Time, err error) {
+	fields := strings.Fields(line)
+	if len(fields) < 6 {
+		return 0, at, errors.New("too few fields")
+	}
+	us, err = strconv.ParseFloat(fields[2], 64)
+	sec, err2 := strconv.ParseInt(fields[4], 10, 64)
+	micro, err3 := strconv.ParseInt(fields[5], 10, 64)
+	return us, time.Unix(sec, micro*1000), errors.Join(err, err2, err3)
 }

@@ -14,19 +14,21 @@ import (
 
 // results are all runs, by cell.
 type results struct {
-	Machine  string
-	CPUs     int
-	Started  time.Time
-	SyncUS   float64 // one fsync in the data folder, median
-	Rounds   int
-	Seconds  int
-	Rows     int
-	Rules    int
-	Mask     string
-	Absent   []string          // peers left out, with the reason
-	Cells    []*runs           // in the order of their first run
-	Costs    []cost            // of the gateway itself
-	Failures map[string]string // by cell
+	Machine   string
+	CPUs      int
+	Started   time.Time
+	SyncUS    float64 // one fsync in the data folder, median
+	Rounds    int
+	Warmup    int // seconds
+	HugePages bool
+	Seconds   int
+	Rows      int
+	Rules     int
+	Mask      string
+	Absent    []string          // peers left out, with the reason
+	Cells     []*runs           // in the order of their first run
+	Costs     []cost            // of the gateway itself
+	Failures  map[string]string // by cell
 
 	index map[cell]*runs
 }
@@ -42,7 +44,7 @@ func newResults(s *stage) *results {
 	host, _ := os.Hostname() // only a label
 	return &results{
 		Machine: fmt.Sprintf("%s %s/%s %s", host, runtime.GOOS, runtime.GOARCH, runtime.Version()), CPUs: runtime.NumCPU(), Started: time.Now().UTC(),
-		SyncUS: micros(s.sync), Rounds: s.rounds, Seconds: s.seconds, Rows: s.rows, Rules: s.rules, Mask: s.maskWith, Absent: s.absent,
+		SyncUS: micros(s.sync), Rounds: s.rounds, Seconds: s.seconds, Warmup: s.warmup, HugePages: s.huge, Rows: s.rows, Rules: s.rules, Mask: s.maskWith, Absent: s.absent,
 		Failures: map[string]string{}, index: map[cell]*runs{},
 	}
 }
@@ -116,8 +118,8 @@ func (a *results) compared(w io.Writer) {
 	if len(a.Cells) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nMedians over %d interleaved rounds of %d s (the large table: %d rows). Sluice: %d rules, masks with %q, journal durable. One fsync in the data folder takes %.0f us.\n",
-		a.Rounds, a.Seconds, a.Rows, a.Rules, a.Mask, a.SyncUS)
+	fmt.Fprintf(w, "\nMedians over %d interleaved rounds of %d s behind %d s of warm-up, the server %s huge pages (the large table: %d rows). Sluice: %d rules, masks with %q, journal durable. One fsync in the data folder takes %.0f us.\n",
+		a.Rounds, a.Seconds, a.Warmup, map[bool]string{true: "in", false: "without"}[a.HugePages], a.Rows, a.Rules, a.Mask, a.SyncUS)
 	fmt.Fprintf(w, "\nCPU is microseconds a statement (a row, in the large table's). Capacity: CPU of client and server when direct without TLS, by CPU of client, proxy and server. Foreign: what other processes took of the machine.\n")
 	for _, t := range a.tables() {
 		t.print(w)

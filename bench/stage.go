@@ -47,6 +47,8 @@ type stage struct {
 	peers     []*peer
 	absent    []string // peers that could not be started, with the reason
 	sync      time.Duration
+	huge      bool // the server's memory is in huge pages
+	restore   func()
 }
 
 // setStage starts the server, fills it and starts the peers.
@@ -90,6 +92,7 @@ func dataFolder(name string) (string, error) {
 
 func (s *stage) startServer() (err error) {
 	progress("starting PostgreSQL")
+	s.huge, s.restore = reserveHugePages(hugePagesFile, hugePages)
 	s.server, err = pgserver.Launch(pgserver.Options{TLS: true, Config: []string{
 		"shared_buffers = 512MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h", "autovacuum = off", "jit = off",
 	}})
@@ -210,6 +213,9 @@ func (s *stage) strike() {
 	}
 	if s.server != nil {
 		s.server.Stop()
+	}
+	if s.restore != nil {
+		s.restore()
 	}
 	if s.dir == "" || s.keep || s.data != "" {
 		return
