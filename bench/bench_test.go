@@ -211,7 +211,10 @@ func TestReport(t *testing.T) {
 	a.add(direct, run(4000, 20, 0, 40))
 	a.add(cell{"bulk-copy", 1, "sluice", true}, run(5, 1, 1, 1))
 	a.add(cell{"bulk-copy-masked5", 1, "sluice", true}, run(4, 1, 1, 1))
-	a.add(cell{"bulk-copy-masked1", 1, "sluice", false}, run(4, 1, 2, 1))
+	long := run(4, 1, 2, 1)
+	long.Operations, long.Seconds, long.Client, long.Proxy, long.Server = 1000*long.Operations, 1000*long.Seconds, 1000*long.Client, 1000*long.Proxy, 1000*long.Server
+	a.add(cell{"bulk-copy-masked1", 1, "sluice", false}, long)
+	a.add(cell{"bulk-select", 1, "sluice", false}, run(4, 1, 2, 1)) // too short to tell
 	a.Costs = []cost{{"statement, same text again", 5.4321, perStatement}, {"rows", 9_876_543.2, perCore}}
 	a.fail(direct, errors.New("it broke"))
 	var out strings.Builder
@@ -220,11 +223,14 @@ func TestReport(t *testing.T) {
 		"| direct | 4000 | 2.00 |  | 1/2/3 | 20.00 | 0.00 | 40.00 | 1.00 |",
 		"| relay | 2000 | 1.00 |  | 1/2/3 | 20.00 | 20.00 | 40.00 | 0.75 |",
 		"## select-simple, 8 clients", "## bulk-copy, 1 client", "sluice+tls, 5 masked", "Left out: pgbouncer: not installed", "- select-simple/8/direct: it broke",
-		"| statement, same text again | 5.43 us a statement |", "| rows | 9876543 rows/s a core |", "| the large table through the gateway: COPY, one column masked | 500000 rows/s a core |",
+		"| statement, same text again | 5.43 us a statement |", "| rows | 9,876,543 rows/s a core |", "| the large table through the gateway: COPY, one column masked | 500,000 rows/s a core |",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
+	}
+	if strings.Contains(out.String(), "gateway: SELECT, plain") {
+		t.Error("a cost of two ticks is reported")
 	}
 	if strings.Index(out.String(), "| direct |") > strings.Index(out.String(), "| relay |") {
 		t.Error("direct does not come first")

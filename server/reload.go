@@ -77,6 +77,10 @@ func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	old := s.config.Load()
+	pool, err := authorities(old) // another file is a change of tls, and needs a restart
+	if err != nil {
+		return err
+	}
 	if before := s.policy.Digest(); before != set.Digest() {
 		if err := s.announce(ctx, access.PolicyChanged, map[string]any{"from": before, "to": set.Digest()}); err != nil {
 			return err
@@ -88,6 +92,7 @@ func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 	if err := s.directory.Swap(known); err != nil {
 		return err
 	}
+	s.clientCAs.Store(pool)
 	s.masks.Store(keys)
 	s.policy.Swap(set)
 	s.metrics.policyIs(set.Digest())

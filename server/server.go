@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -69,7 +68,8 @@ type Server struct {
 	lookout   *lookout
 	masks     atomic.Pointer[mask.Keys]
 	api       *api.API
-	tls       certifier // nil: none
+	tls       certifier                     // nil: none
+	clientCAs atomic.Pointer[x509.CertPool] // nil: certificates log nobody in
 
 	closers []func() error // in the order of opening
 
@@ -280,26 +280,6 @@ func (s *Server) buildPostgres(ctx context.Context, cfg *config.Config) error {
 		Limits: postgres.Limits{Handshake: l.HandshakeTimeout, Idle: l.IdleTimeout, Connections: l.Connections,
 			PerAddress: l.ConnectionsPerAddress, PerSubject: l.ConnectionsPerSubject}}
 	return nil
-}
-
-// clientTLS is the listener's side for native clients, with certificates as
-// logins if there is an authority for them.
-func (s *Server) clientTLS(cfg *config.Config) (*tls.Config, error) {
-	if s.tls == nil {
-		return nil, nil
-	}
-	c := serverTLS(s.tls)
-	if ca := string(cfg.Gateway.TLS.ClientCA); ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("server: client CA: %w", err)
-		}
-		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("server: client CA: no certificate in %s", ca)
-		}
-	}
-	return c, nil
 }
 
 func (s *Server) buildAPI(context.Context, *config.Config) (err error) {
