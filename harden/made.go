@@ -28,6 +28,23 @@ func ownRole(name string) string {
   END;`, Literal(name), Ident(name), Literal(Mark), handOver)
 }
 
+// nothingLeft makes sure that a role has lost what there was. What somebody other
+// than a table's owner has granted, REVOKE does not take back.
+func nothingLeft(name string) string {
+	return fmt.Sprintf(`  DECLARE
+    r oid := (SELECT oid FROM pg_roles WHERE rolname = %[1]s);
+    what text := (SELECT string_agg(DISTINCT l.on_what, ', ') FROM (
+      SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) x WHERE x.grantee = r AND n.nspname <> %[1]s
+      UNION SELECT a.attrelid::regclass::text FROM pg_attribute a, aclexplode(a.attacl) x WHERE x.grantee = r
+      UNION SELECT 'schema ' || n.nspname FROM pg_namespace n, aclexplode(n.nspacl) x WHERE x.grantee = r AND x.privilege_type = 'CREATE'
+      UNION SELECT 'database ' || d.datname FROM pg_database d, aclexplode(d.datacl) x WHERE x.grantee = r AND x.privilege_type = 'CREATE') l (on_what));
+  BEGIN
+    IF what IS NOT NULL THEN
+      RAISE EXCEPTION 'role %% has rights on %% that this script cannot take back', %[1]s, what USING HINT = 'Whoever granted them can REVOKE them.';
+    END IF;
+  END;`, Literal(name))
+}
+
 // handOver is an SQL literal.
 const handOver = `'Rename it, or hand it over by a COMMENT on it: "` + Mark + `".'`
 

@@ -83,6 +83,7 @@ func (p *Plan) role(w *writer, r *Role) {
 	for _, revoke := range p.revocations(name) {
 		w.do("%s", revoke)
 	}
+	w.block(nothingLeft(RoleName(r.Group)))
 	for _, s := range r.schemas() {
 		w.do("GRANT USAGE ON SCHEMA %s TO %s", Ident(s), name)
 	}
@@ -110,6 +111,7 @@ func (p *Plan) gone(w *writer, name string) {
 	for _, revoke := range p.revocations(Ident(name)) {
 		w.do("%s", revoke)
 	}
+	w.block(nothingLeft(name))
 	w.block(dropViews(name))
 	w.block(fmt.Sprintf(`  IF EXISTS (SELECT FROM pg_namespace WHERE nspname = %s AND obj_description(oid, 'pg_namespace') = %s) THEN
     REVOKE ALL ON SCHEMA %s FROM %s;

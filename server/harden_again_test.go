@@ -77,21 +77,29 @@ func TestHardenLaterColumns(t *testing.T) {
 func TestHardenLeavesOthers(t *testing.T) {
 	role := func(h *hardHouse) string { return harden.Ident(harden.RoleName("readers" + h.suffix)) }
 	for name, c := range map[string]struct{ before, want string }{
-		"a role":      {"CREATE ROLE %[1]s LOGIN", "others have made"},
-		"a schema":    {"CREATE SCHEMA %[1]s; CREATE VIEW %[1]s.theirs AS SELECT 1", "others have made"},
-		"membership":  {"CREATE ROLE %[1]s LOGIN IN ROLE pg_read_all_data; COMMENT ON ROLE %[1]s IS 'made by sluice harden'", "member of other roles"},
-		"attributes":  {"CREATE ROLE %[1]s LOGIN CREATEDB; COMMENT ON ROLE %[1]s IS 'made by sluice harden'", "may do too much"},
-		"a thing":     {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; CREATE TABLE theirs (id int); ALTER TABLE theirs OWNER TO %[1]s", "owns things"},
-		"own schema":  {"CREATE SCHEMA sluice", "others have made"},
-		"their view":  {"CREATE SCHEMA %[1]s; COMMENT ON SCHEMA %[1]s IS 'made by sluice harden'; CREATE VIEW %[1]s.theirs AS SELECT 1", ""},
-		"handed over": {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'", ""},
+		"a role":     {"CREATE ROLE %[1]s LOGIN", "others have made"},
+		"a schema":   {"CREATE SCHEMA %[1]s; CREATE VIEW %[1]s.theirs AS SELECT 1", "others have made"},
+		"membership": {"CREATE ROLE %[1]s LOGIN IN ROLE pg_read_all_data; COMMENT ON ROLE %[1]s IS 'made by sluice harden'", "member of other roles"},
+		"attributes": {"CREATE ROLE %[1]s LOGIN CREATEDB; COMMENT ON ROLE %[1]s IS 'made by sluice harden'", "may do too much"},
+		"a thing":    {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; CREATE TABLE theirs (id int); ALTER TABLE theirs OWNER TO %[1]s", "owns things"},
+		"others' grants": {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; CREATE ROLE giver%[2]s; GRANT USAGE ON SCHEMA finance TO giver%[2]s; GRANT SELECT ON finance.salaries TO giver%[2]s WITH GRANT OPTION; " +
+			"SET ROLE giver%[2]s; GRANT SELECT ON finance.salaries TO %[1]s; RESET ROLE", "rights on finance.salaries that this script cannot take back"},
+		"the server's": {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; GRANT SELECT ON pg_authid TO %[1]s", "rights on pg_authid that"},
+		"one column":   {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; GRANT SELECT (rolpassword) ON pg_authid TO %[1]s", "rights on pg_authid that"},
+		"make schemas": {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; DO $$ BEGIN EXECUTE 'GRANT CREATE ON DATABASE ' || current_database() || ' TO %[1]s'; END $$", "rights on database t"},
+		"own schema":   {"CREATE SCHEMA sluice", "others have made"},
+		"their view":   {"CREATE SCHEMA %[1]s; COMMENT ON SCHEMA %[1]s IS 'made by sluice harden'; CREATE VIEW %[1]s.theirs AS SELECT 1", ""},
+		"handed over":  {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHardHouse(t, pgtest.Shared(t))
 			h.rules("  - {id: readers, match: {groups: [readers%[1]s], access: [read]}, effect: allow}\n" +
 				"  - {id: mail, match: {columns: [\"*.customers.email\"], groups: [readers%[1]s]}, effect: mask, mask: {with: email}}\n")
 			h.pg.Exec(t, h.db, "DO $$ BEGIN CREATE ROLE "+harden.Ident(harden.RoleName(hardWriters+h.suffix))+"; END $$") // the house drops it
-			h.pg.Exec(t, h.db, strings.ReplaceAll(c.before, "%[1]s", role(h)))
+			h.pg.Exec(t, h.db, strings.NewReplacer("%[1]s", role(h), "%[2]s", h.suffix).Replace(c.before))
+			t.Cleanup(func() {
+				h.pg.Exec(t, h.db, "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'giver"+h.suffix+"') THEN DROP OWNED BY giver"+h.suffix+" CASCADE; DROP ROLE giver"+h.suffix+"; END IF; END $$")
+			})
 			before := h.rights()
 			r, err := Harden(t.Context(), h.folder, "shop")
 			if err != nil {
