@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -175,7 +176,7 @@ func TestOptions(t *testing.T) {
 	if o.rounds != 1 || o.seconds != 1 || o.rows != 7 || len(o.clients) != 2 || !o.wants("sluice") || o.wants("nginx") {
 		t.Errorf("got %+v", o)
 	}
-	for _, bad := range [][]string{{"-clients", "0"}, {"-costs", "some"}, {"-clients", "x"}, {"-rounds", "0"}, {"-only", "("}, {"left"}, {"-nope"}} {
+	for _, bad := range [][]string{{"-clients", "0"}, {"-costs", "some"}, {"-peers", "rely"}, {"-clients", "x"}, {"-rounds", "0"}, {"-only", "("}, {"left"}, {"-nope"}} {
 		if _, err := parseOptions(bad); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
@@ -306,6 +307,10 @@ func TestRealServer(t *testing.T) {
 		if m := c.Median; m.P50 <= 0 || m.Seconds <= 0 || strings.HasPrefix(c.Workload, "select") && (m.Client <= 0 || m.Server <= 0 || c.Peer == "relay" && m.Proxy <= 0) {
 			t.Errorf("%v: %+v", c.cell, m)
 		}
+	}
+	s.only = regexp.MustCompile("select-prepaid")
+	if err := s.measure(all, nil); err == nil {
+		t.Error("a run of nothing passes")
 	}
 	masked := bulk{masked: 1}
 	if _, err := masked.run(s, &peer{port: s.server.Port, masked: map[int]login{1: s.direct()}}, false, func(int) error { return nil }); err == nil {

@@ -120,6 +120,11 @@ func parseOptions(args []string) (o options, err error) {
 		shorten(&o, f, clients)
 	}
 	o.peerNames = strings.Split(*peers, ",")
+	for _, name := range o.peerNames {
+		if name != "" && !slices.Contains(peerOrder, name) {
+			return o, fmt.Errorf("-peers: there is no %q", name)
+		}
+	}
 	if o.clients, err = numbers(*clients); err != nil {
 		return o, fmt.Errorf("-clients: %w", err)
 	}

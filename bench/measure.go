@@ -97,6 +97,9 @@ var errStopped = errors.New("stopped")
 // another way.
 func (s *stage) measure(all *results, stop <-chan os.Signal) error {
 	ways := s.ways()
+	if !s.anything(ways) {
+		return fmt.Errorf("bench: -only %s: no cell is called so", s.only)
+	}
 	for round := range s.rounds {
 		for _, w := range s.workloads() {
 			for i := range ways {
@@ -115,6 +118,18 @@ func (s *stage) measure(all *results, stop <-chan os.Signal) error {
 		}
 	}
 	return nil
+}
+
+// anything reports whether any cell is wanted.
+func (s *stage) anything(ways []way) bool {
+	for _, w := range s.workloads() {
+		for _, way := range ways {
+			if w.fits(way.peer) && s.only.MatchString(cell{w.name(), w.clients(), way.name, way.tls}.String()) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cell runs one cell; a failure is a result too.

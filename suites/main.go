@@ -82,7 +82,13 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ok, err := run(ctx, pick(*only), *via, *addr, target{user: *user, password: *password}, *keep, *matching)
+	picked, err := pick(*only, suites, func(s suite) string { return s.name })
+	through, more := pick(*via, paths, func(p string) string { return p })
+	if err = errors.Join(err, more); err != nil {
+		fmt.Fprintln(os.Stderr, "suites:", err)
+		os.Exit(2)
+	}
+	ok, err := run(ctx, picked, through, *addr, target{user: *user, password: *password}, *keep, *matching)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
 	}
@@ -91,21 +97,23 @@ func main() {
 	}
 }
 
-// pick returns the named suites, all for none.
-func pick(names string) []suite {
+// pick returns those named, all for no names. A name that there is not is an
+// error: nothing that runs would pass.
+func pick[T any](names string, from []T, name func(T) string) (picked []T, err error) {
 	if names == "" {
-		return suites
+		return from, nil
 	}
-	var picked []suite
-	for _, s := range suites {
-		if slices.Contains(strings.Split(names, ","), s.name) {
-			picked = append(picked, s)
+	for _, want := range strings.Split(names, ",") {
+		i := slices.IndexFunc(from, func(one T) bool { return name(one) == want })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no %q", want)
 		}
+		picked = append(picked, from[i])
 	}
-	return picked
+	return picked, nil
 }
 
-func run(ctx context.Context, picked []suite, via, addr string, given target, keep bool, matching string) (ok bool, err error) {
+func run(ctx context.Context, picked []suite, via []string, addr string, given target, keep bool, matching string) (ok bool, err error) {
 	r, err := prepare(ctx)
 	if err != nil {
 		return false, err
@@ -149,12 +157,9 @@ func projectRoot() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-func (r *runner) overPaths(picked []suite, via string) (ok bool, err error) {
+func (r *runner) overPaths(picked []suite, via []string) (ok bool, err error) {
 	ok = true
-	for _, path := range paths {
-		if via != "" && !slices.Contains(strings.Split(via, ","), path) {
-			continue
-		}
+	for _, path := range via {
 		good, err := r.overPath(picked, path)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", path, err)

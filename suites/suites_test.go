@@ -21,9 +21,11 @@ test psql                         ... FAILED (test process exited with exit code
 }
 
 func TestPick(t *testing.T) {
-	for names, want := range map[string]int{"": len(suites), "pgx": 1, "pgx,regress": 2, "nothing": 0} {
-		if got := len(pick(names)); got != want {
-			t.Errorf("pick(%q) = %d suites, want %d", names, got, want)
+	same := func(s string) string { return s }
+	for names, want := range map[string]int{"": 3, "cut": 1, "direct,sluice": 2, "direct,typo": -1, "typo": -1, ",": -1} {
+		got, err := pick(names, paths, same)
+		if (err != nil) != (want < 0) || err == nil && len(got) != want {
+			t.Errorf("%q: %v %v", names, got, err)
 		}
 	}
 }
