@@ -18,11 +18,11 @@ func (s *session) analyze(text string) (*query.Batch, error) {
 		return nil, err
 	}
 	s.maskedNow.Store(s.gate.Posture().Masked)
-	s.env.current()
+	s.judging = s.env.current()
 	if s.env.doubtful(s) {
 		return opaqueBatch(text, "the session reads texts differently: standard_conforming_strings or client_encoding"), nil
 	}
-	b, err := s.srv.Analyzer.Analyze(s.ctx, s.info.Subject.ID, text, s.env.current())
+	b, err := s.srv.Analyzer.Analyze(s.ctx, s.info.Subject.ID, text, s.judging)
 	if err != nil {
 		if s.ctx.Err() != nil {
 			return nil, errEnded
@@ -30,7 +30,8 @@ func (s *session) analyze(text string) (*query.Batch, error) {
 		return opaqueBatch(text, "the parser cannot be reached: "+err.Error()), nil
 	}
 	if s.gate.Posture().Restricted && unknownNames(b) && s.freshCatalog() {
-		return s.srv.Analyzer.Analyze(s.ctx, s.info.Subject.ID, text, s.env.current())
+		s.judging = s.env.current()
+		return s.srv.Analyzer.Analyze(s.ctx, s.info.Subject.ID, text, s.judging)
 	}
 	if len(b.Statements) == 1 {
 		s.syntax = b.Statements[0].Syntax
@@ -84,15 +85,19 @@ func unknownNames(b *query.Batch) bool {
 type describer struct {
 	s       *session
 	owner   *entry
+	env     *query.Env // that the statements were judged in
 	changes []change
 	// judged are the statements that stand behind the actions: for EXECUTE and
 	// FETCH, the prepared one and the cursor's query.
 	judged []*query.Statement
 	// cursors are what they fetch from; nil entries fetch nothing.
 	cursors []*portal
+	refers  referent // of the last EXECUTE or FETCH
 }
 
-func (s *session) describer(owner *entry) *describer { return &describer{s: s, owner: owner} }
+func (s *session) describer(owner *entry) *describer {
+	return &describer{s: s, owner: owner, env: s.judging}
+}
 
 // actions describes every statement of a batch, in order: a PREPARE is known
 // to the EXECUTE behind it.
@@ -201,11 +206,13 @@ func (d *describer) executed(st *query.Statement, a access.Action) (access.Actio
 	}
 	a.Origin = nil
 	if def != nil {
+		d.refers = referent{st: def.st}
 		if def, err = d.s.renewed(def); err != nil {
 			return a, nil, err
 		}
 	}
 	if def == nil || def.st == nil || d.s.distrusted(def) || d.s.mustBeCanonical(def) {
+		d.refers = referent{}
 		return unknownCode(a, fmt.Sprintf("prepared statement %q is not known to the gateway", st.Execute.Name)), st, nil
 	}
 	a = behind(a, def.st, constants(st.Execute.Args))
@@ -286,7 +293,9 @@ func (d *describer) fetched(st *query.Statement, a access.Action) (access.Action
 	if err != nil {
 		return a, nil, nil, err
 	}
+	d.refers = referent{po: po}
 	if po == nil || po.def.st == nil || d.s.distrusted(po.def) {
+		d.refers = referent{}
 		a.Origin, a.Confidence, a.Pure = nil, access.Opaque, false
 		sql := access.SQL{Limit: -1, Scoped: true, Changes: access.ChangesNone, Why: fmt.Sprintf("cursor %q is not known to the gateway", st.Cursor.Name)}
 		a.SQL = &sql
@@ -384,7 +393,7 @@ func (d *describer) change(st *query.Statement, index int) {
 	switch {
 	case st.Prepare != nil:
 		add(change{space: statements, name: st.Prepare.Name, stmt: &prepared{st: st.Prepare.Inner, text: st.Action.Text,
-			source: st.Prepare.Inner.Action.Text, env: d.s.env.current(), canonical: d.s.gate.Posture().Restricted}})
+			source: st.Prepare.Inner.Action.Text, env: d.env, canonical: d.s.gate.Posture().Restricted}})
 	case st.Deallocate != nil:
 		add(change{space: statements, name: st.Deallocate.Name, all: st.Deallocate.All})
 	case st.DiscardAll:

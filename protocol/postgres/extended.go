@@ -27,7 +27,7 @@ func (s *session) parse(msg []byte) error {
 	}
 	e := &entry{kind: kindParse, segment: s.segment}
 	d := s.describer(e)
-	def := &prepared{text: b.Text, source: b.Text, env: s.env.current()}
+	def := &prepared{text: b.Text, source: b.Text, env: d.env}
 	for i := range p.NumTypes() {
 		def.types = append(def.types, p.Type(i))
 	}
@@ -226,7 +226,7 @@ func (s *session) bind(msg []byte) error {
 		return s.refuseBind(e, refused)
 	}
 	po := newPortal(def, permits[0], s.srv.Now())
-	po.judged = d.judged[len(d.judged)-1]
+	po.judged, po.refers = d.judged[len(d.judged)-1], d.refers
 	if n := len(d.cursors); n > 0 && d.cursors[n-1] != nil {
 		po.cur.cursor = &d.cursors[n-1].cur
 	}
@@ -287,24 +287,19 @@ func (s *session) execute(msg []byte) error {
 	}
 	e := &entry{kind: kindExecute, segment: s.segment, portal: po, sent: s.srv.Now()}
 	if po == nil {
-		e.deny = missing("34000", fmt.Sprintf("portal %q does not exist", m.Portal))
-		if err := s.push(e); err != nil {
-			return err
-		}
-		s.out = wire.AppendExecute(s.out, s.marker)
-		return nil
+		return s.refuseExecute(e, missing("34000", fmt.Sprintf("portal %q does not exist", m.Portal)))
 	}
 	s.bound = true
 	if po.permit == nil {
 		return s.executeCursor(e, po, msg)
 	}
+	if changed, err := s.changed(e, po); err != nil {
+		return err
+	} else if changed {
+		return s.refuseChanged(e)
+	}
 	if po.counted && m.Limited() && po.judged.ReturnsRows {
-		e.deny = partial(po.permit)
-		if err := s.push(e); err != nil {
-			return err
-		}
-		s.out = wire.AppendExecute(s.out, s.marker)
-		return nil
+		return s.refuseExecute(e, partial(po.permit))
 	}
 	po.ran.Store(true)
 	e.permits = []*pipeline.Permit{po.permit}
@@ -319,12 +314,7 @@ func (s *session) executeCursor(e *entry, po *portal, msg []byte) error {
 		return err
 	}
 	if refused != nil {
-		e.deny = refused
-		if err := s.push(e); err != nil {
-			return err
-		}
-		s.out = wire.AppendExecute(s.out, s.marker)
-		return nil
+		return s.refuseExecute(e, refused)
 	}
 	run := newPortal(po.def, permits[0], s.srv.Now())
 	run.cur.cursor = &po.cur
@@ -338,6 +328,16 @@ func (s *session) executeCursor(e *entry, po *portal, msg []byte) error {
 		}
 	}
 	return s.forwardExecute(e, run, msg)
+}
+
+// refuseExecute forwards an Execute that fails, in the place of the refused one.
+func (s *session) refuseExecute(e *entry, r *refusal) error {
+	e.deny = r
+	if err := s.push(e); err != nil {
+		return err
+	}
+	s.out = wire.AppendExecute(s.out, s.marker)
+	return nil
 }
 
 func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
@@ -389,6 +389,7 @@ func (s *session) addChanges(e *entry, po *portal) {
 		return
 	}
 	d := s.describer(e)
+	d.env = po.def.env
 	d.change(po.def.st, 0)
 	s.names.add(d.changes...)
 	s.follow(po.def.st)

@@ -35,7 +35,7 @@ spec:
   - {id: all, effect: allow}
   - {id: emails, match: {columns: ["*.customers.email"]}, effect: mask, mask: {with: email}}
   - {id: cards, match: {columns: ["*.customers.card"]}, effect: mask, mask: {with: card_last4}}
-  - {id: ids, match: {columns: ["*.customers.national_id", "*.customers.salary", "*.customers.uid", "*.customers.level"]}, effect: mask, mask: {with: zero}}
+  - {id: ids, match: {columns: ["tab.notes.body", "*.customers.national_id", "*.customers.salary", "*.customers.uid", "*.customers.level"]}, effect: mask, mask: {with: zero}}
   - {id: documents, match: {columns: ["*.customers.profile", "*.customers.photo", "*.customers.tags", "*.customers.codes"]}, effect: mask, mask: {with: redact}}
   - {id: birthdays, match: {columns: ["*.customers.born", "*.customers.loud"]}, effect: mask, mask: {with: year}}
   - {id: events, match: {columns: ["*.events.payload", "*.people.secret"]}, effect: mask, mask: {with: redact}}

@@ -26,6 +26,7 @@ type prepared struct {
 type portal struct {
 	def    *prepared
 	judged *query.Statement // what the permit is for: behind EXECUTE and FETCH, the statement that they run
+	refers referent         // what its EXECUTE or FETCH named when it was judged
 	permit *pipeline.Permit // nil for a declared cursor: FETCH is asked about each time
 	cur    result           // over several Executes; readUpstream's
 	copy   *plan            // for COPY TO STDOUT under masks

@@ -75,6 +75,7 @@ type session struct {
 	parsed       *entry             // a Parse in out whose record will be that of its Bind
 	parsing      []access.Action    // what that Parse prepares
 	syntax       *query.SyntaxError // of the text being judged
+	judging      *query.Env         // that it is judged in
 	script       *script            // a Query whose COPY data the client is sending
 	copying      <-chan verdict     // of a limited COPY whose data the client is sending
 	streaming    int                // bytes of a long CopyData message that are still to come
