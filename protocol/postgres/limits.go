@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"sluice/access"
 	"sluice/pipeline"
@@ -108,11 +109,11 @@ func (s *session) stopEarly(e *entry, cur *result) {
 	if cur.stopped || cur.dropped < drainBytes || !s.stoppable(e) || !s.queue.seal(e) {
 		return
 	}
-	cur.stopped, s.replies.sealed = true, true
+	cur.stopped = true
+	c := &canceller{most: 8 * time.Second, vain: "sluice: a result that goes on behind its limit could not be stopped"}
+	s.replies.stopping = c
 	s.blocks()
-	if err := s.up.cancel(s.ctx); err != nil {
-		s.srv.Log.Warn("cancel", "session", s.info.ID, "error", err)
-	}
+	c.start(s.strike(c), func() time.Duration { return s.strike(c) })
 }
 
 func (s *session) stoppable(e *entry) bool {
@@ -154,8 +155,10 @@ func (s *session) stopped(e *entry, msg []byte, code string) bool {
 
 // unseal lets the client's messages pass again, at the end of the segment.
 func (s *session) unseal() {
-	if s.replies.sealed {
-		s.replies.sealed = false
+	if c := s.replies.stopping; c != nil {
+		s.replies.stopping = nil
+		s.blocks()
+		c.stop()
 		s.queue.unseal()
 	}
 }

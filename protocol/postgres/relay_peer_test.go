@@ -53,6 +53,7 @@ type relayWorld struct {
 	srv  *Server
 	addr string
 	more string // of every connection string
+	via  string // address of the server, if not its own
 
 	mu      sync.Mutex
 	decide  func(access.Request) access.Decision
@@ -122,8 +123,12 @@ func (w *relayWorld) Target(_ context.Context, name, database string) (protocol.
 	if database == "" {
 		database = w.db
 	}
+	address := w.via
+	if address == "" {
+		address = fmt.Sprintf("127.0.0.1:%d", w.pg.Port)
+	}
 	return protocol.Target{
-		Resource: access.Resource{Name: "shop", Protocol: "postgres", Address: fmt.Sprintf("127.0.0.1:%d", w.pg.Port), Database: database},
+		Resource: access.Resource{Name: "shop", Protocol: "postgres", Address: address, Database: database},
 		User:     w.pg.User, Password: access.NewSecret(w.pg.Password),
 	}, nil
 }

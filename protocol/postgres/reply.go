@@ -25,8 +25,8 @@ type replies struct {
 	failed bool   // an error came in this segment
 	tx     bool   // a transaction block was open when the segment began
 
-	suspended bool // a portal was left in the middle in this segment
-	sealed    bool // nothing is forwarded until the segment's end
+	suspended bool       // a portal was left in the middle in this segment
+	stopping  *canceller // set: a result is being stopped; nothing is forwarded until the segment's end
 }
 
 // maxHeld bounds the outcomes that wait; beyond it the oldest are reported as
@@ -48,6 +48,9 @@ func (r *replies) finish() {
 		h.permit.Done(h.outcome)
 	}
 	r.held = nil
+	if r.stopping != nil {
+		r.stopping.stop()
+	}
 }
 
 // readUpstream walks the upstream's messages by their headers. What needs no

@@ -53,6 +53,8 @@ type Server struct {
 	deaf     []func() // end the journal's notices to each loop
 	opened   atomic.Uint64
 
+	cancelAgain time.Duration // until a cancel is repeated; 0: the constant of that name. Tests set it
+
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	subjects map[string]int // open sessions by issuer and id

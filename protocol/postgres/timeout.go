@@ -6,7 +6,6 @@ package postgres
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,22 +15,11 @@ import (
 
 // A timeout is the clock of one statement.
 type timeout struct {
+	canceller
 	limit pipeline.Bound
 	id    string // of the decision
 	fired atomic.Bool
-
-	mu    sync.Mutex
-	timer *time.Timer
-	over  bool // the statement has ended
-	tries int
 }
-
-// A cancelled statement may catch the error and go on: it is cancelled again, and
-// in the end the session is given up.
-const (
-	cancelAgain = time.Second
-	maxCancels  = 10
-)
 
 // timed reports whether a statement may take only so long.
 func timed(p *pipeline.Permit) bool { return p.Limits().Timeout.N > 0 }
@@ -75,48 +63,30 @@ func (s *session) arm(e *entry, p *pipeline.Permit) {
 	if l.N == 0 || s.pushed != pushQueued {
 		return
 	}
-	t := &timeout{limit: l, id: p.ID()}
+	t := &timeout{limit: l, id: p.ID(), canceller: canceller{most: time.Second,
+		vain: "sluice: a statement that ran too long could not be cancelled, by " + l.Rule}}
 	e.timeout.Store(t)
-	t.mu.Lock()
-	t.timer = time.AfterFunc(time.Duration(l.N), func() { s.expire(e, t) })
-	t.mu.Unlock()
+	t.start(time.Duration(l.N), func() time.Duration { return s.expire(e, t) })
 }
 
 // disarm stops the entry's clock, if it has one.
 func (e *entry) disarm() {
 	if t := e.timeout.Swap(nil); t != nil {
-		t.mu.Lock()
-		t.over = true
-		t.timer.Stop()
-		t.mu.Unlock()
+		t.stop()
 	}
 }
 
 // expire cancels a statement that has run for too long. One that still waits for
 // others before it has not begun.
-func (s *session) expire(e *entry, t *timeout) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.over {
-		return
-	}
-	again := cancelAgain
+func (s *session) expire(e *entry, t *timeout) (again time.Duration) {
 	switch s.queue.place(e) {
 	case 0:
 		t.fired.Store(true)
-		if t.tries++; t.tries > maxCancels {
-			go s.end(&fatal{code: codeWithdrawn, message: "sluice: a statement that ran too long could not be cancelled, by " + t.limit.Rule})
-			return
-		}
-		if err := s.up.cancel(s.ctx); err != nil {
-			s.srv.Log.Warn("cancel", "session", s.info.ID, "error", err)
-		}
+		return s.strike(&t.canceller)
 	case -1:
-		return
-	default:
-		again = time.Duration(t.limit.N)
+		return 0
 	}
-	t.timer.Reset(again)
+	return time.Duration(t.limit.N)
 }
 
 // expired returns what to say of an error that ended a statement in time.
