@@ -69,6 +69,9 @@ func formatOf(c *query.Copy) (*copyFormat, error) {
 	return f, nil
 }
 
+// A copyTo is how one COPY TO STDOUT is sent.
+type copyTo struct{ plan *plan } // nil: all rows may pass
+
 var errCopyColumnsUnknown = errors.New("what COPY would send cannot be traced")
 
 // maskable reports whether rows under a permit may have to be masked.
@@ -95,9 +98,9 @@ func (s *session) copyPlans(r *run, b *query.Batch, permits []*pipeline.Permit) 
 			return err
 		}
 		if r.copies == nil {
-			r.copies = make([]*plan, len(b.Statements))
+			r.copies = make([]*copyTo, len(b.Statements))
 		}
-		r.copies[i] = p
+		r.copies[i] = &copyTo{p}
 	}
 	return nil
 }
@@ -109,7 +112,7 @@ func (s *session) copyPortal(po *portal) error {
 		return nil
 	}
 	p, err := s.copyOutPlan(st, po.permit)
-	po.copy = p
+	po.copy = &copyTo{p}
 	return err
 }
 

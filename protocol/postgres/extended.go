@@ -256,6 +256,7 @@ func (s *session) bind(msg []byte) error {
 // describeHidden asks the upstream what the portal returns, for the mask plan:
 // a client may execute what it described long ago, or never.
 func (s *session) describeHidden(po *portal, name string) error {
+	po.asked = true
 	e := &entry{kind: kindDescribe, segment: s.segment, portal: po, hidden: true}
 	if err := s.push(e); err != nil {
 		return err

@@ -216,6 +216,9 @@ func (s *session) hiddenReply(e *entry, typ byte, msg []byte) error {
 		return e.finding.read(msg)
 	case 'Z':
 		s.drop(msg)
+		if len(msg) != wire.HeaderLen+1 {
+			return s.malformed(wire.ErrMalformed)
+		}
 		s.replies.failed = false
 		s.status.Store(uint32(msg[wire.HeaderLen]))
 	case '1', '2', '3', 'C', 'I', 'n':

@@ -72,28 +72,33 @@ func (e *entry) copyHeader() bool {
 // copyTrailer ends a binary COPY.
 var copyTrailer = []byte{0xff, 0xff}
 
-// beyond reports whether the row just counted is over a limit. What was fetched
-// from a cursor before counts with it.
+// beyond reports whether the row just counted is over a limit, or behind one that
+// was. What was fetched from a cursor before counts with it.
 func (r *result) beyond(l *pipeline.Limits) bool {
-	rows, size := r.rows, r.bytes
+	rows, size, ended := r.rows, r.bytes, r.limited
 	if r.cursor != nil {
-		rows, size = rows+r.cursor.rows, size+r.cursor.bytes
+		rows, size, ended = rows+r.cursor.rows, size+r.cursor.bytes, ended || r.cursor.limited
 	}
-	return l.Rows.Over(rows) || l.Bytes.Over(size)
+	return ended || l.Rows.Over(rows) || l.Bytes.Over(size)
 }
 
 // discard drops a row that is over a limit; head bytes of it are none of its own.
 func (s *session) discard(e *entry, cur *result, msg []byte, head int) {
-	cur.limited = true
-	cur.rows--
-	cur.shown--
-	cur.bytes -= int64(len(msg))
-	cur.dropped += int64(len(msg))
+	cur.uncount(len(msg))
 	s.drop(msg)
 	if head > 0 {
 		s.replace(nil, copyData(msg[wire.HeaderLen:wire.HeaderLen+head]))
 	}
 	s.stopEarly(e, cur)
+}
+
+// uncount takes back that a row was counted, which a limit keeps from the client.
+func (r *result) uncount(size int) {
+	r.limited = true
+	r.rows--
+	r.shown--
+	r.bytes -= int64(size)
+	r.dropped += int64(size)
 }
 
 func copyData(body []byte) []byte {

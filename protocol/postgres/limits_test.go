@@ -61,9 +61,51 @@ func TestRowLimits(t *testing.T) {
 func TestByteLimits(t *testing.T) {
 	w := newRelayWorld(t)
 	w.decide = limitAll(access.Limit{Bytes: 250})
-	got := execSQL(w.connect(), "select repeat('x', 100) from generate_series(1,10)")
+	c := w.connect()
+	got := execSQL(c, "select repeat('x', 100) from generate_series(1,10)")
 	if n := strings.Count(got, "x"); n != 200 {
 		t.Errorf("%d bytes: %s", n, got)
+	}
+	// A row behind one that was too large does not come, however small.
+	const uneven = "select i, repeat('x', n) from (values (1, 50), (2, 200000), (3, 1)) v(i, n) order by i"
+	if got := execSQL(c, uneven); got != "1|"+strings.Repeat("x", 50) {
+		t.Errorf("uneven: %s", got)
+	}
+	got = execSQL(c, "begin; declare c cursor for "+uneven+"; fetch 1 from c; fetch 1 from c; fetch 1 from c; commit")
+	if want := "BEGIN; DECLARE CURSOR; 1|" + strings.Repeat("x", 50) + "; FETCH 0; FETCH 0; COMMIT"; got != want {
+		t.Errorf("a cursor: %s", got)
+	}
+}
+
+// Rows that fit no buffer pass, and are dropped, piece by piece.
+func TestLongRowsUnderLimits(t *testing.T) {
+	w := newRelayWorld(t)
+	c := w.connect()
+	const long = "select i, repeat('x', 3000000) from generate_series(1, 4) i"
+	for _, tt := range []struct {
+		limit access.Limit
+		sql   string
+		want  int
+	}{
+		{access.Limit{Rows: 2}, long, 2}, {access.Limit{Bytes: 10_000_000}, long, 3}, {access.Limit{Bytes: 100}, long, 0}, {access.Limit{AffectedRows: 9}, long, 4},
+		{access.Limit{Rows: 2}, "begin; " + long + "; commit", 2}, {access.Limit{Rows: 3}, "copy (" + long + ") to stdout", 3},
+	} {
+		w.decide = limitAll(tt.limit)
+		got := execSQL(c, tt.sql)
+		if strings.HasPrefix(tt.sql, "copy") {
+			var out bytes.Buffer
+			if _, err := c.CopyTo(context.Background(), &out, tt.sql); err != nil {
+				t.Fatal(err)
+			}
+			got = out.String()
+		}
+		if n := strings.Count(got, "x"); n != tt.want*3000000 {
+			t.Errorf("%+v: %s: %d bytes", tt.limit, tt.sql, n)
+		}
+		w.decide = allowAll
+		if got := execSQL(c, "select 1"); got != "1" {
+			t.Fatalf("afterwards: %s", got)
+		}
 	}
 }
 

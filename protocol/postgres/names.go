@@ -29,7 +29,8 @@ type portal struct {
 	refers referent         // what its EXECUTE or FETCH named when it was judged
 	permit *pipeline.Permit // nil for a declared cursor: FETCH is asked about each time
 	cur    result           // over several Executes; readUpstream's
-	copy   *plan            // for COPY TO STDOUT under masks
+	asked  bool             // the upstream is asked what its columns are
+	copy   *copyTo          // for COPY TO STDOUT under obligations
 	ran    atomic.Bool      // an Execute was forwarded
 	// counted is true if the number of rows that it changes is limited.
 	counted bool

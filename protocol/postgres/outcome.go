@@ -23,6 +23,7 @@ func (s *session) finishStatement(st *query.Statement, p *pipeline.Permit, cur *
 	if cur.cursor != nil {
 		cur.cursor.rows += cur.rows
 		cur.cursor.bytes += cur.bytes
+		cur.cursor.limited = cur.cursor.limited || cur.limited
 	}
 	if msg[0] == 'C' {
 		tag := msg[wire.HeaderLen : len(msg)-1]

@@ -17,7 +17,8 @@ type replies struct {
 	mark int    // where what passes unchanged begins in the reader's buffer
 	out  []byte // what was rewritten so far of this chunk
 
-	skip int // bytes of a long message that are still to pass
+	skip     int  // bytes of a long message that are still to pass
+	dropping bool // or to be dropped
 
 	top *entry // the head of the queue, as long as it is that
 
@@ -89,20 +90,19 @@ func (s *session) readUpstream() error {
 func (s *session) walk() (whole bool, err error) {
 	r := &s.replies
 	for {
-		if r.skip > 0 {
-			n := min(r.skip, r.rd.Buffered())
-			r.rd.Take(n)
-			if r.skip -= n; r.skip > 0 {
-				return false, nil
-			}
+		if r.skip > 0 && !s.passMore() {
+			return r.dropping, nil
 		}
 		typ, size, ok, err := r.rd.Header()
 		if err != nil || !ok {
 			return true, err
 		}
 		if !r.rd.Whole(size) {
-			if size <= r.rd.Cap() || !s.passable(typ) {
+			if size <= r.rd.Cap() {
 				return true, nil
+			}
+			if !s.passable(typ) {
+				return true, s.bearable(typ, size)
 			}
 			if err := s.passLong(typ, size); err != nil {
 				return true, err
@@ -122,23 +122,65 @@ func (s *session) walk() (whole bool, err error) {
 	}
 }
 
-// passLong begins to pass a row that does not fit the buffer.
+// passLong begins to pass a message that does not fit the buffer, or to drop a row
+// behind a limit.
 func (s *session) passLong(typ byte, size int) error {
 	if err := s.answerable(typ); err != nil {
 		return err
 	}
-	s.replies.head(s.queue).current().count(1, size)
-	s.replies.skip = size
+	r := &s.replies
+	if r.skip, r.dropping = size, false; typ == 'V' || typ == 'N' {
+		return nil
+	}
+	e := r.head(s.queue)
+	cur := e.current()
+	cur.count(1, size)
+	if r.dropping = cur.plan != nil && cur.beyond(&cur.plan.limits); r.dropping {
+		cur.uncount(size)
+		s.stopEarly(e, cur)
+	}
 	return nil
+}
+
+// passMore passes, or drops, what is there of a long row, and reports whether that
+// was all of it.
+func (s *session) passMore() bool {
+	r := &s.replies
+	n := min(r.skip, r.rd.Buffered())
+	if piece := r.rd.Take(n); r.dropping {
+		s.drop(piece)
+	}
+	r.skip -= n
+	return r.skip == 0
 }
 
 // passable reports whether a message may pass without being looked at.
 func (s *session) passable(typ byte) bool {
-	if typ != 'D' && typ != 'd' {
+	e := s.replies.head(s.queue)
+	switch typ {
+	case 'N':
+		return !s.masked() && (e == nil || !e.hidden)
+	case 'V':
+		return e != nil && e.deny == nil && answers(e.kind, typ)
+	case 'D', 'd':
+	default:
 		return false
 	}
-	e := s.replies.head(s.queue)
-	return e != nil && !e.hidden && e.deny == nil && answers(e.kind, typ) && s.planOf(e) == nil && !s.holding(e) && !s.planless(e)
+	if e == nil || e.hidden || e.deny != nil || !answers(e.kind, typ) || s.holding(e) || s.unplanned(e, typ) {
+		return false
+	}
+	p := s.planOf(e)
+	return p == nil || typ == 'D' && !p.any
+}
+
+// bearable refuses to collect a message that must be looked into and is longer than
+// a client's may be: a row to mask, an error, an answer to the gateway itself.
+func (s *session) bearable(typ byte, size int) error {
+	if most := s.srv.Limits.Message; most > 0 && size > most {
+		return &fatal{code: "54000", message: fmt.Sprintf("sluice: the upstream sent %q of %s bytes, and the limit is %s where it must be looked into",
+			typ, thousands(int64(size)), thousands(int64(most)))}
+	}
+	return nil
 }
 
 // emit writes what this chunk amounts to.
@@ -219,7 +261,7 @@ func (s *session) reply(typ byte, msg []byte) error {
 		s.pop(e)
 	case 't', 'c', 'V':
 	case 'G', 'H', 'W':
-		s.copyBegins(e, typ, msg)
+		return s.copyBegins(e, typ, msg)
 	default:
 		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent an unknown message %q", typ)}
 	}
@@ -296,6 +338,24 @@ func answers(k kind, typ byte) bool {
 func (s *session) planless(e *entry) bool {
 	return e.run != nil && e.run.permit() == nil && s.masked()
 }
+
+// unplanned reports whether rows come without the description that a plan would
+// have been made from.
+func (s *session) unplanned(e *entry, typ byte) bool {
+	switch {
+	case s.planless(e):
+		return true
+	case e.run == nil && e.portal == nil:
+		return true
+	case typ == 'd':
+		return s.masked() && e.current().out == nil
+	case e.run != nil:
+		return s.masked() && !e.run.cur.described
+	}
+	return e.portal.asked && !e.portal.cur.described
+}
+
+var errUnplanned = &fatal{code: "XX000", message: "sluice: the upstream sent a result that nobody asked for"}
 
 // notification handles NotificationResponse: while a mask applies, a payload
 // could carry a value that somebody's trigger put there.
@@ -381,8 +441,8 @@ func (s *session) holding(e *entry) bool {
 
 // row handles DataRow and CopyData.
 func (s *session) row(e *entry, typ byte, msg []byte) error {
-	if s.planless(e) {
-		return &fatal{code: "XX000", message: "sluice: the upstream sent a result that nobody asked for"}
+	if s.unplanned(e, typ) {
+		return errUnplanned
 	}
 	cur := e.current()
 	row, head := true, 0
@@ -409,6 +469,9 @@ func one(yes bool) int64 {
 
 // complete handles CommandComplete, EmptyQueryResponse and PortalSuspended.
 func (s *session) complete(e *entry, typ byte, msg []byte) error {
+	if typ == 'C' && (len(msg) <= wire.HeaderLen || msg[len(msg)-1] != 0) {
+		return s.malformed(wire.ErrMalformed)
+	}
 	switch {
 	case e.run != nil:
 		return s.completeQuery(e, typ, msg)
@@ -494,7 +557,7 @@ func (s *session) ready(e *entry, msg []byte) error {
 }
 
 // copyBegins handles CopyInResponse, CopyOutResponse and CopyBothResponse.
-func (s *session) copyBegins(e *entry, typ byte, msg []byte) {
+func (s *session) copyBegins(e *entry, typ byte, msg []byte) error {
 	if typ != 'H' {
 		for _, ignored := range s.queue.beginCopy() {
 			ignored.release()
@@ -505,12 +568,28 @@ func (s *session) copyBegins(e *entry, typ byte, msg []byte) {
 		e.copying = true
 		e.decide(verdict{copying: true})
 	}
-	if typ == 'H' && len(msg) > wire.HeaderLen {
-		e.current().out = &copyOut{binary: msg[wire.HeaderLen] == 1, header: e.copyHeader()}
+	if typ != 'H' {
+		return nil
 	}
-	if e.run != nil {
-		e.run.copyPlan()
-	} else if e.portal != nil && e.portal.copy != nil {
-		e.portal.cur.plan = e.portal.copy
+	to := e.copyTo()
+	if len(msg) <= wire.HeaderLen || to == nil && s.masked() {
+		return errUnplanned
 	}
+	cur := e.current()
+	cur.out = &copyOut{binary: msg[wire.HeaderLen] == 1, header: e.copyHeader()}
+	if to != nil && to.plan != nil {
+		cur.plan = to.plan
+	}
+	return nil
+}
+
+// copyTo is how the COPY TO STDOUT in progress is sent; nil: it was not planned.
+func (e *entry) copyTo() *copyTo {
+	if e.run == nil {
+		return e.portal.copy
+	}
+	if e.run.index < len(e.run.copies) {
+		return e.run.copies[e.run.index]
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ type result struct {
 	rows, bytes, masked int64
 	plan                *plan
 	limits              pipeline.Limits
+	described           bool     // the upstream has said what its columns are
 	limited             bool     // a limit has ended it
 	shown               int64    // rows since the last tag
 	dropped             int64    // bytes beyond the limit
@@ -42,7 +43,7 @@ type run struct {
 	statements []*query.Statement // what stands behind each action
 	permits    []*pipeline.Permit
 	cursors    []*portal // what each statement fetches from; nil entries: no FETCH
-	copies     []*plan   // for COPY TO STDOUT under masks; nil entries: none
+	copies     []*copyTo // for COPY TO STDOUT under obligations; nil entries: none
 	own        bool      // the client's own text was forwarded
 	index      int
 	cur        result
@@ -85,12 +86,6 @@ func (r *run) next(s *session) {
 	r.start(s.srv.Now())
 }
 
-func (r *run) copyPlan() {
-	if r.index < len(r.copies) && r.copies[r.index] != nil {
-		r.cur.plan = r.copies[r.index]
-	}
-}
-
 // abandon reports the statements that an error kept from running.
 func (r *run) abandon() {
 	for i := r.index; i < len(r.permits); i++ {
@@ -126,7 +121,10 @@ func (s *session) described(e *entry, msg []byte) error {
 		return nil
 	}
 	if s.planless(e) {
-		return &fatal{code: "XX000", message: "sluice: the upstream sent a result that nobody asked for"}
+		return errUnplanned
+	}
+	if e.run != nil {
+		e.run.cur.described = true
 	}
 	if e.run == nil || e.run.permit() == nil || !s.mustPlan(e.run.permit()) {
 		return nil
@@ -139,7 +137,7 @@ func (s *session) described(e *entry, msg []byte) error {
 // planPortal makes the plan of a portal from the gateway's own Describe.
 func (s *session) planPortal(po *portal, msg []byte) error {
 	p, err := s.makePlan(po.permit, po.judged, msg)
-	po.cur.plan = p
+	po.cur.plan, po.cur.described = p, true
 	return err
 }
 
