@@ -10,7 +10,8 @@
 //     pgconn and takes the connection over. catalog.go keeps a snapshot of each
 //     database's names, on a connection of its own (application_name sluice).
 //   - session.go is one client and one upstream; client.go and extended.go read
-//     the one and decide (watch.go while people are waited for), reply.go and
+//     the one and decide (watch.go while people are waited for; late.go before a
+//     portal runs whose names may have changed), reply.go, rows.go, aside.go and
 //     outcome.go read the other and answer. hidden.go asks the upstream what the
 //     gateway itself must know, facts.go what a decision depends on.
 //   - action.go turns statements into actions, with env.go for what gives names
@@ -18,7 +19,7 @@
 //     what is in flight.
 //   - affected.go keeps limits on changed rows: it waits for the command tag before
 //     anything is final; script.go sends a Query so that this is possible. limits.go
-//     bounds results, timeout.go time.
+//     bounds results, timeout.go time; canceller.go stops what goes on.
 //   - result.go and copy.go mask and limit what comes back, computed.go says what
 //     views compute from masked columns; redact.go keeps
 //     values out of the record; errors.go puts denials into PostgreSQL's words.
@@ -52,8 +53,9 @@
 //
 // # Limits
 //
-// [Limits] bound handshakes, idle and stalled clients and connections. Message
-// lengths are the server's own limits; memory grows with what arrives.
+// [Limits] bound handshakes, idle and stalled clients, connections, and messages:
+// a client's, and those of the upstream that must be looked into whole. All others
+// pass in pieces. Memory grows with what arrives.
 //
 // # Debugging
 //

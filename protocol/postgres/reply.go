@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 
@@ -235,6 +234,9 @@ func (s *session) reply(typ byte, msg []byte) error {
 		s.drop(msg) // to the client this is a Query
 		return nil
 	}
+	if bodiless(typ) && len(msg) > wire.HeaderLen {
+		return s.malformed(wire.ErrMalformed)
+	}
 	if !answers(e.kind, typ) {
 		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q out of turn", typ)}
 	}
@@ -292,16 +294,13 @@ func (s *session) answerable(typ byte) error {
 	return nil
 }
 
-// unasked handles a message that answers nothing: only an error that ends the
-// upstream's session may come so.
-func (s *session) unasked(typ byte, msg []byte) error {
-	if typ != 'E' {
-		return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q unasked", typ)}
+// bodiless reports messages that say nothing but their type.
+func bodiless(typ byte) bool {
+	switch typ {
+	case '1', '2', '3', 'n', 's', 'I', 'c':
+		return true
 	}
-	if s.masked() {
-		s.replace(msg, scrubbed(msg, "", false))
-	}
-	return nil
+	return false
 }
 
 // answers reports whether a message can belong to the answer of an entry. What
@@ -333,74 +332,6 @@ func answers(k kind, typ byte) bool {
 	return false
 }
 
-// planless reports whether rows come for which no action was decided while a
-// mask could apply.
-func (s *session) planless(e *entry) bool {
-	return e.run != nil && e.run.permit() == nil && s.masked()
-}
-
-// unplanned reports whether rows come without the description that a plan would
-// have been made from.
-func (s *session) unplanned(e *entry, typ byte) bool {
-	switch {
-	case s.planless(e):
-		return true
-	case e.run == nil && e.portal == nil:
-		return true
-	case typ == 'd':
-		return s.masked() && e.current().out == nil
-	case e.run != nil:
-		return s.masked() && !e.run.cur.described
-	}
-	return e.portal.asked && !e.portal.cur.described
-}
-
-var errUnplanned = &fatal{code: "XX000", message: "sluice: the upstream sent a result that nobody asked for"}
-
-// notification handles NotificationResponse: while a mask applies, a payload
-// could carry a value that somebody's trigger put there.
-func (s *session) notification(msg []byte) error {
-	if !s.masked() {
-		return nil
-	}
-	body := msg[wire.HeaderLen:]
-	if len(body) < 5 {
-		return s.malformed(wire.ErrMalformed)
-	}
-	end := bytes.IndexByte(body[4:], 0)
-	if end < 0 {
-		return s.malformed(wire.ErrMalformed)
-	}
-	out, at := wire.Begin(nil, 'A')
-	out = append(out, body[:4+end+1]...)
-	s.replace(msg, wire.End(append(out, 0), at))
-	return nil
-}
-
-func (s *session) notice(msg []byte) error {
-	if e := s.replies.head(s.queue); e != nil && e.hidden {
-		s.drop(msg)
-		return nil
-	}
-	if s.masked() {
-		s.replace(msg, scrubbed(msg, "", false))
-	}
-	return nil
-}
-
-// masked reports whether some mask could apply to the session, as last seen by
-// readClient.
-func (s *session) masked() bool { return s.maskedNow.Load() }
-
-func (s *session) parameter(msg []byte) error {
-	name, value, err := wire.ParseParameterStatus(msg[wire.HeaderLen:])
-	if err != nil {
-		return s.malformed(err)
-	}
-	s.env.report(name, value)
-	return nil
-}
-
 func (s *session) malformed(err error) error {
 	return &fatal{code: "08P01", message: "sluice: from the upstream: " + err.Error()}
 }
@@ -420,127 +351,6 @@ func (s *session) pop(e *entry) {
 	e.release()
 }
 
-// planOf returns what must happen to the rows of the result in progress; nil:
-// they pass.
-func (s *session) planOf(e *entry) *plan {
-	switch {
-	case e == nil:
-		return nil
-	case e.run != nil:
-		return e.run.cur.plan
-	case e.portal != nil:
-		return e.portal.cur.plan
-	}
-	return nil
-}
-
-// holding reports whether the rows of the result in progress are held.
-func (s *session) holding(e *entry) bool {
-	return (e.run != nil || e.portal != nil) && e.current().hold != nil
-}
-
-// row handles DataRow and CopyData.
-func (s *session) row(e *entry, typ byte, msg []byte) error {
-	if s.unplanned(e, typ) {
-		return errUnplanned
-	}
-	cur := e.current()
-	row, head := true, 0
-	if cur.out != nil {
-		row, head = cur.out.row(msg[wire.HeaderLen:])
-	}
-	cur.count(one(row), len(msg))
-	p := cur.plan
-	if p == nil {
-		if cur.hold != nil {
-			s.keep(cur, msg, msg)
-		}
-		return nil
-	}
-	return s.applyPlan(e, p, typ, msg, row, head)
-}
-
-func one(yes bool) int64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
-// complete handles CommandComplete, EmptyQueryResponse and PortalSuspended.
-func (s *session) complete(e *entry, typ byte, msg []byte) error {
-	if typ == 'C' && (len(msg) <= wire.HeaderLen || msg[len(msg)-1] != 0) {
-		return s.malformed(wire.ErrMalformed)
-	}
-	switch {
-	case e.run != nil:
-		return s.completeQuery(e, typ, msg)
-	case e.kind == kindExecute && e.portal != nil:
-		return s.completeExecute(e, typ, msg)
-	}
-	return &fatal{code: "08P01", message: fmt.Sprintf("sluice: the upstream sent %q out of turn", typ)}
-}
-
-func (s *session) completeQuery(e *entry, typ byte, msg []byte) error {
-	run := e.run
-	e.copying = false
-	if p := run.permit(); p != nil {
-		if over := weigh(p, &run.cur, msg); over != nil {
-			s.undo(p, &run.cur, msg, over)
-			e.deny = over
-			e.decide(verdict{over: over})
-			return nil
-		}
-	}
-	within := run.cur.hold != nil || run.cur.limits.Timeout.N > 0
-	if e.scripted && run.index == len(run.permits)-1 {
-		s.replace(msg, run.cur.heldRows())
-		run.last = ending(&run.cur, msg)
-	} else {
-		s.endResult(&run.cur, msg)
-	}
-	if typ == 'C' {
-		s.finishStatement(run.statement(), run.permit(), &run.cur, msg)
-		finishUnused(s.names.settle(e, run.index, confirmed))
-	}
-	run.next(s)
-	if within {
-		e.decide(verdict{within: true})
-	}
-	return nil
-}
-
-func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
-	po := e.portal
-	e.begin()
-	if over := weigh(po.permit, &po.cur, msg); over != nil {
-		s.undo(po.permit, &po.cur, msg, over)
-		finishUnused(s.names.settle(e, 0, failedUpstream))
-		e.decide(verdict{over: over})
-		s.pop(e)
-		return nil
-	}
-	if typ == 's' && po.cur.limited && po.permit.Request.Action.Verb == access.VerbSelect {
-		// Nothing more will come: say so, or the client asks for ever.
-		s.replace(msg, ending(&po.cur, wire.AppendCommandComplete(nil, "SELECT 0")))
-		po.cur.shown = 0
-		s.finishStatement(po.judged, po.permit, &po.cur, msg)
-		s.pop(e)
-		return nil
-	}
-	if typ == 's' {
-		s.replies.suspended = true
-		po.cur.shown = 0
-		s.pop(e)
-		return nil
-	}
-	s.endResult(&po.cur, msg)
-	s.finishStatement(po.judged, po.permit, &po.cur, msg)
-	finishUnused(s.names.settle(e, 0, confirmed))
-	s.pop(e)
-	return nil
-}
-
 // ready handles ReadyForQuery: the end of a segment.
 func (s *session) ready(e *entry, msg []byte) error {
 	if len(msg) != wire.HeaderLen+1 {
@@ -553,43 +363,5 @@ func (s *session) ready(e *entry, msg []byte) error {
 	s.endSegment(e, status)
 	s.unseal()
 	s.pop(e)
-	return nil
-}
-
-// copyBegins handles CopyInResponse, CopyOutResponse and CopyBothResponse.
-func (s *session) copyBegins(e *entry, typ byte, msg []byte) error {
-	if typ != 'H' {
-		for _, ignored := range s.queue.beginCopy() {
-			ignored.release()
-		}
-	}
-	e.begin()
-	if e.scripted && typ != 'H' {
-		e.copying = true
-		e.decide(verdict{copying: true})
-	}
-	if typ != 'H' {
-		return nil
-	}
-	to := e.copyTo()
-	if len(msg) <= wire.HeaderLen || to == nil && s.masked() {
-		return errUnplanned
-	}
-	cur := e.current()
-	cur.out = &copyOut{binary: msg[wire.HeaderLen] == 1, header: e.copyHeader()}
-	if to != nil && to.plan != nil {
-		cur.plan = to.plan
-	}
-	return nil
-}
-
-// copyTo is how the COPY TO STDOUT in progress is sent; nil: it was not planned.
-func (e *entry) copyTo() *copyTo {
-	if e.run == nil {
-		return e.portal.copy
-	}
-	if e.run.index < len(e.run.copies) {
-		return e.run.copies[e.run.index]
-	}
 	return nil
 }

@@ -68,7 +68,7 @@ type Limits struct {
 	Connections     int           // in all; 10,000
 	PerAddress      int           // before authentication, for one address; 100
 	PerSubject      int           // sessions of one subject; 200
-	Message         int           // bytes of one message other than COPY data; 64 MiB
+	Message         int           // bytes of one message other than COPY data, and of a row that is masked; 64 MiB
 	CatalogInterval time.Duration // between polls of a database's catalog; 60 s
 }
 
