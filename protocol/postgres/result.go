@@ -158,7 +158,7 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 	snap := s.snapshot()
 	whole, traced, own := s.env.wholeLineage(&p.Request.Action)
 	for i, f := range fields {
-		cols[i], known[i] = column(snap, f, lineage, i), shown{shownCopy(snap, f), f.Mod}
+		cols[i], known[i] = column(snap, f, told(st, f, lineage, i), i), shown{shownCopy(snap, f), f.Mod}
 		if lineage != nil {
 			o := &st.Outputs[i]
 			known[i].copied = known[i].copied || f.Table == 0 && tracedCopy(snap, o)
@@ -176,6 +176,15 @@ func (s *session) makePlan(p *pipeline.Permit, st *query.Statement, msg []byte) 
 		pl.columns[i].binary = f.Binary
 	}
 	return pl, nil
+}
+
+// told is lineage for column i: what the text says, unless that is no more than
+// that it is one of several, and the server says which.
+func told(st *query.Statement, f wire.Field, lineage []access.Column, i int) []access.Column {
+	if lineage == nil || f.Table == 0 || !st.Outputs[i].Either {
+		return lineage
+	}
+	return nil
 }
 
 // A shown is what masks need to know of a column and policies do not.

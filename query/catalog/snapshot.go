@@ -238,6 +238,27 @@ func (s *Snapshot) EachFunction(yield func(FunctionRow) bool) {
 	}
 }
 
+// HasCode reports whether a schema holds users' functions, operators, or types with
+// code of their own: with its name theirs change.
+func (s *Snapshot) HasCode(schema string) bool {
+	for _, named := range s.functions {
+		if slices.ContainsFunc(named, func(f FunctionRow) bool { return f.Schema == schema }) {
+			return true
+		}
+	}
+	for _, named := range s.operators {
+		if slices.ContainsFunc(named, func(o OperatorRow) bool { return o.Schema == schema }) {
+			return true
+		}
+	}
+	for name, t := range s.types {
+		if name.Schema == schema && (t.Kind == 'b' || t.Kind == 'd') && t.Base == 0 || name.Schema == schema && t.Kind == 'd' {
+			return true
+		}
+	}
+	return false
+}
+
 // Operators returns the operators called name that are not the server's own.
 // The slice is shared: do not change it.
 func (s *Snapshot) Operators(name string) []OperatorRow { return s.operators[name] }

@@ -90,7 +90,7 @@ func (a *analysis) outputs(d *derived) {
 	a.st.Outputs = make([]Output, len(d.cols))
 	for i := range d.cols {
 		c := &d.cols[i]
-		a.st.Outputs[i] = Output{Name: c.name, Sources: c.line.sources, Traced: !c.line.broken, Bare: c.bare,
+		a.st.Outputs[i] = Output{Name: c.name, Sources: c.line.sources, Traced: !c.line.broken, Bare: c.bare, Either: c.either,
 			Copied: c.copied(), Merged: len(c.marks) > 1, Mixed: len(c.marks) > 0 && c.mixed}
 	}
 }

@@ -61,6 +61,9 @@ func (a *analysis) copyRelation(s *pgquery.CopyStmt, c *Copy) {
 	it := a.relationItem(s.Relation, rels)
 	last := rels[len(rels)-1]
 	c.Schema, c.Relation, c.Columns = last.schema, last.name, names(s.Attlist)
+	if len(it.behind) > 0 {
+		c.Schema, c.Relation = "", "" // it may be another
+	}
 	sc := &scope{items: []*item{it}, list: it.listed()}
 	if s.IsFrom {
 		for _, r := range rels {

@@ -121,12 +121,14 @@ func (a *analysis) alters(n *pgquery.Node) bool {
 		a.alterTable(v.AlterTableStmt)
 	case *pgquery.Node_RenameStmt:
 		a.moved(v.RenameStmt.RenameType, v.RenameStmt.Relation, v.RenameStmt.Object)
+		a.moves(v.RenameStmt.RenameType)
 		a.renamed(v.RenameStmt)
 	case *pgquery.Node_AlterOwnerStmt:
 		a.moved(v.AlterOwnerStmt.ObjectType, v.AlterOwnerStmt.Relation, v.AlterOwnerStmt.Object)
 		a.role(v.AlterOwnerStmt.Newowner)
 	case *pgquery.Node_AlterObjectSchemaStmt:
 		a.moved(v.AlterObjectSchemaStmt.ObjectType, v.AlterObjectSchemaStmt.Relation, v.AlterObjectSchemaStmt.Object)
+		a.moves(v.AlterObjectSchemaStmt.ObjectType)
 		a.named(access.KindSchema, v.AlterObjectSchemaStmt.Newschema)
 	case *pgquery.Node_AlterObjectDependsStmt:
 		a.moved(v.AlterObjectDependsStmt.ObjectType, v.AlterObjectDependsStmt.Relation, v.AlterObjectDependsStmt.Object)
@@ -167,6 +169,9 @@ func (a *analysis) alterTable(s *pgquery.AlterTableStmt) {
 func (a *analysis) moved(t pgquery.ObjectType, rv *pgquery.RangeVar, object *pgquery.Node) {
 	if rv != nil && t != pgquery.ObjectType_OBJECT_INDEX {
 		a.altered(access.VerbAlter, rv)
+		for _, r := range slices.Concat(a.relation(rv.Schemaname, rv.Relname), a.hidden(rv)) {
+			r.moved = true
+		}
 		return
 	}
 	if rv != nil {
@@ -184,6 +189,9 @@ func (a *analysis) renamed(s *pgquery.RenameStmt) {
 	case pgquery.ObjectType_OBJECT_SCHEMA:
 		a.named(access.KindSchema, s.Subname)
 		a.schemaRelations(s.Subname)
+		if a.env.Catalog == nil || a.env.Catalog.HasCode(s.Subname) {
+			a.partial("code that is not looked into gets another name")
+		}
 	case pgquery.ObjectType_OBJECT_ROLE:
 		a.named(access.KindRole, s.Subname)
 	case pgquery.ObjectType_OBJECT_DATABASE:

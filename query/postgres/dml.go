@@ -16,6 +16,7 @@ func (a *analysis) insert(parent *scope, s *pgquery.InsertStmt, at place) *deriv
 	for _, r := range rels {
 		a.assigned(r, s.Cols)
 	}
+	a.assignedBehind(s.Relation, s.Cols)
 	if q := s.SelectStmt.GetSelectStmt(); q != nil {
 		a.consume(a.query(sc, q, inner), access.UseStore)
 	} else if s.SelectStmt != nil {
@@ -55,6 +56,20 @@ func excluded(target *item) *item {
 		it.cols = append(it.cols, column{name: c.name})
 	}
 	return it
+}
+
+// assignedBehind is assigned for what a name hides; no columns means all.
+func (a *analysis) assignedBehind(rv *pgquery.RangeVar, cols []*pgquery.Node) {
+	for _, r := range a.hidden(rv) {
+		if len(cols) == 0 {
+			r.all |= access.UseAssign
+		}
+		for _, n := range cols {
+			if name := n.GetResTarget().GetName(); r.rel.Column(name) != nil {
+				r.use(name, access.UseAssign, spot{})
+			}
+		}
+	}
 }
 
 func (a *analysis) onConflict(sc *scope, c *pgquery.OnConflictClause, rels []*relUse) {
@@ -112,6 +127,7 @@ func (a *analysis) update(parent *scope, s *pgquery.UpdateStmt, at place) *deriv
 		sc.list = append(sc.list, a.from(sc, n))
 	}
 	a.assignments(sc, s.TargetList, rels)
+	a.assignedBehind(s.Relation, s.TargetList)
 	a.condition(sc, s.WhereClause, access.UseFilter)
 	a.scoped(sc, target, s.WhereClause)
 	return a.returning(sc, s.ReturningList, at)
@@ -145,6 +161,7 @@ func (a *analysis) merge(parent *scope, s *pgquery.MergeStmt, at place) *derived
 	a.condition(sc, s.JoinCondition, access.UseFilter)
 	for _, n := range s.MergeWhenClauses {
 		a.when(sc, n.GetMergeWhenClause(), s.JoinCondition, target)
+		a.assignedBehind(s.Relation, n.GetMergeWhenClause().GetTargetList())
 	}
 	return a.returning(sc, s.ReturningList, at)
 }

@@ -224,17 +224,19 @@ func (a *analysis) userType(schema, name string) {
 	if schema != "" {
 		path = []string{schema}
 	}
-	for _, s := range path {
+	found := false
+	for _, s := range path { // all: those before others may be dropped
 		if t := a.env.Catalog.Type(s, name); t != nil {
 			a.types = append(a.types, t.OID)
 			a.judgeType(t.Kind, t.Schema+"."+name, t.Extension)
-			return
+			found = true
 		}
-		if a.env.Catalog.Lookup(s, strings.TrimPrefix(name, "_")) != nil {
-			return // a row type: its input function is record_in
-		}
+		// A row type's input function is record_in.
+		found = found || a.env.Catalog.Lookup(s, strings.TrimPrefix(name, "_")) != nil
 	}
-	a.partial("type " + name + " is not in the catalog")
+	if !found {
+		a.partial("type " + name + " is not in the catalog")
+	}
 }
 
 // judgeType: enums, composites and ranges run the server's own code; a domain

@@ -71,7 +71,7 @@ func (a *analysis) rangeVar(sc *scope, rv *pgquery.RangeVar) *item {
 
 // item is a query as a FROM item.
 func (d *derived) item() *item {
-	it := &item{cols: slices.Clone(d.cols), known: d.known, src: lineage{broken: !d.known}}
+	it := &item{cols: slices.Clone(d.cols), known: d.known, fixed: d.fixed, src: lineage{broken: !d.known}}
 	for i := range it.cols {
 		it.cols[i].scope = nil
 	}

@@ -236,7 +236,7 @@ func (a *analysis) sequence(f *pgquery.FuncCall) {
 		a.partial("the sequence's name cannot be read")
 		return
 	}
-	for _, r := range a.relation(schema, name) {
+	for _, r := range slices.Concat(a.relation(schema, name), a.hidden(&pgquery.RangeVar{Schemaname: schema, Relname: name})) {
 		r.write = true
 	}
 }

@@ -17,6 +17,10 @@ func (a *analysis) join(sc *scope, n *pgquery.Node, j *pgquery.JoinExpr) listing
 	shared := names(j.UsingClause)
 	if j.IsNatural {
 		shared = a.natural(left, right)
+		a.within(n, func() {
+			a.mayJoin(without(left.cols, shared), right)
+			a.mayJoin(without(right.cols, shared), left)
+		})
 	}
 	var common []column
 	for _, name := range shared {

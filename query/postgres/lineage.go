@@ -14,6 +14,8 @@ type column struct {
 	name string
 	// guessed: the server makes up the name (FigureColname), and may do so otherwise.
 	guessed bool
+	// spelled: the name stands in the text; otherwise it is a table's.
+	spelled bool
 	// marks are the columns of relations whose values it holds, unchanged. Their
 	// use is noted where the column is used, however many layers further out.
 	marks []mark
@@ -22,6 +24,8 @@ type column struct {
 	line lineage
 	// bare: it is exactly marks[0], also by the server's own description.
 	bare bool
+	// either: it is exactly one of its marks, by what a name means and what it hides.
+	either bool
 	// mixed: it may also hold values that the statement gives.
 	mixed bool
 	// chosen: whose value it holds depends on a condition (CASE).
@@ -95,7 +99,7 @@ const maxMarks = 64
 
 // merged is a column that holds the values of either.
 func (a *analysis) merged(x, y column) column {
-	c := column{name: x.name, guessed: x.guessed, line: x.line, mixed: x.mixed || y.mixed, chosen: x.chosen || y.chosen}
+	c := column{name: x.name, guessed: x.guessed, spelled: x.spelled, line: x.line, mixed: x.mixed || y.mixed, chosen: x.chosen || y.chosen}
 	c.mixed = c.mixed || len(x.marks) == 0 || len(y.marks) == 0
 	c.marks = slices.Clip(x.marks)
 	c.line.sources = slices.Clip(x.line.sources)
@@ -180,6 +184,7 @@ func (a *analysis) noteAll(it *item, use access.Use) {
 	for i := range it.cols {
 		a.note(&it.cols[i], use)
 	}
+	a.noteBehind(it, use)
 	if !it.known {
 		a.noteUnknown(it)
 	}

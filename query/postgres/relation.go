@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strings"
 
 	pgquery "github.com/pganalyze/pg_query_go/v6"
@@ -16,6 +17,7 @@ type relUse struct {
 	temp         bool // of the session
 	read, write  bool
 	whole        bool // the statement concerns the relation, not its rows
+	moved        bool // its name, or one of its column's, becomes another
 	uses         map[string]*usage
 	all          access.Use // of every column
 	unknown      bool       // some column that is not known is used
@@ -38,6 +40,10 @@ func (r *relUse) use(column string, use access.Use, at spot) *usage {
 }
 
 func (r *relUse) system() bool { return catalog.SystemSchema(r.schema) }
+
+// shell reports whether a view as such is concerned, not what it shows. Under
+// another name what it shows could be taken for something else.
+func (r *relUse) shell() bool { return r.whole && !r.moved && r.rel.IsView() }
 
 // relation resolves a name to what it can mean: one relation, or two where a
 // temporary one may or may not hide another (the transaction that made it may
@@ -120,11 +126,12 @@ func (a *analysis) judge(r *relUse) {
 	}
 }
 
-// use1 marks every meaning of a name as read or written and returns them.
+// use1 marks every meaning of a name as read or written, and what the name hides.
+// It returns the meanings.
 func (a *analysis) use1(rv *pgquery.RangeVar, read, write bool) []*relUse {
 	a.database(rv.GetCatalogname())
 	rels := a.relation(rv.GetSchemaname(), rv.GetRelname())
-	for _, r := range rels {
+	for _, r := range slices.Concat(rels, a.hidden(rv)) {
 		r.read = r.read || read
 		r.write = r.write || write
 		if write && r.rel != nil && r.rel.Rules {
@@ -141,7 +148,7 @@ func (a *analysis) whole(rv *pgquery.RangeVar, read, write bool) []*relUse {
 		return nil
 	}
 	rels := a.use1(rv, read, write)
-	for _, r := range rels {
+	for _, r := range slices.Concat(rels, a.hidden(rv)) {
 		r.unknown, r.whole = true, true
 	}
 	return rels
@@ -156,7 +163,7 @@ func (a *analysis) database(name string) {
 
 // relationItem makes the FROM item of a relation.
 func (a *analysis) relationItem(rv *pgquery.RangeVar, rels []*relUse) *item {
-	it := &item{alias: rv.GetRelname(), rels: rels, known: true, sure: true}
+	it := &item{alias: rv.GetRelname(), rels: rels, behind: a.hidden(rv), known: true, sure: true}
 	if rv.GetAlias() == nil {
 		it.schema = rels[len(rels)-1].schema
 	}
@@ -169,6 +176,7 @@ func (a *analysis) relationItem(rv *pgquery.RangeVar, rels []*relUse) *item {
 			it.cols = append(it.cols, r.column(&r.rel.Columns[i]))
 		}
 	}
+	it.mayBeBehind()
 	it.aliased(rv.GetAlias())
 	return it
 }
@@ -209,7 +217,7 @@ func (a *analysis) tableObjects() []access.Object {
 		objects = append(objects, r.object(d))
 	}
 	for _, r := range a.rels {
-		if r.rel != nil && !r.temp && !r.system() && !a.shallow && !(r.whole && r.rel.IsView()) {
+		if r.rel != nil && !r.temp && !r.system() && !a.shallow && !r.shell() {
 			objects = append(objects, a.reached(r, d)...)
 		}
 	}
@@ -245,7 +253,7 @@ func (r *relUse) object(d *describer) access.Object {
 	}
 	if r.rel != nil {
 		o.OID = r.rel.OID
-		o.Derived = !r.temp && !(r.whole && r.rel.IsView()) && r.rel.Derived()
+		o.Derived = !r.temp && !r.shell() && r.rel.Derived()
 	}
 	return o
 }

@@ -31,14 +31,16 @@ type listing struct {
 
 // An item is one entry of a FROM clause.
 type item struct {
-	alias  string // what qualifies its columns; empty: nothing does
-	schema string // of a relation named without an alias: schema.name.column
+	behind []*relUse // what the name of its relation hides
+	alias  string    // what qualifies its columns; empty: nothing does
+	schema string    // of a relation named without an alias: schema.name.column
 	rels   []*relUse
 	cols   []column
 	known  bool // cols are all the columns there are
 	hidden bool // by an alias on the join it is part of
 	strict bool // its columns need a qualifier: OLD, NEW, EXCLUDED
 	sure   bool // the catalog says what its columns are called
+	fixed  bool // its columns are those that the text lists
 
 	// merged are the names that a JOIN USING took from it.
 	merged map[string]bool
@@ -51,6 +53,7 @@ type item struct {
 type derived struct {
 	cols  []column
 	known bool
+	fixed bool // the text lists the columns: no table's becoming another changes them
 }
 
 // find returns the item's columns called name: more than one if a join put two
@@ -81,7 +84,7 @@ func (it *item) rename(names []string) {
 	}
 	for i, n := range names {
 		if i < len(cols) {
-			cols[i].name, cols[i].guessed = n, false
+			cols[i].name, cols[i].guessed, cols[i].spelled = n, false, true
 		} else if !it.known {
 			any.name = n
 			cols = append(cols, any)
@@ -173,7 +176,7 @@ func (a *analysis) unqualified(sc *scope, name string, use access.Use) []column 
 			}
 		}
 		if certain && len(found) > here {
-			return found
+			return append(found, a.captured(s, name, use, found[here:])...)
 		}
 		for _, it := range unknown {
 			open = true

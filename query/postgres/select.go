@@ -127,7 +127,7 @@ func (a *analysis) values(sc *scope, rows []*pgquery.Node) *derived {
 				d.cols[i] = a.merged(d.cols[i], c)
 				d.cols[i].name = name
 			case r == 0:
-				c.name, c.bare = "column"+strconv.Itoa(i+1), false
+				c.name, c.bare, c.either = "column"+strconv.Itoa(i+1), false, false
 				d.cols = append(d.cols, c)
 			default:
 				a.note(&c, access.UseFlow) // rows of different lengths: the server refuses them
@@ -320,7 +320,7 @@ func (a *analysis) keyedLimit(at int) bool {
 // targets walks a target list or RETURNING list. Columns that it shows as they
 // are pass on with their marks.
 func (a *analysis) targets(sc *scope, list []*pgquery.Node, at place) *derived {
-	d := &derived{known: true}
+	d := &derived{known: true, fixed: true}
 	for _, n := range list {
 		t := n.GetResTarget()
 		if t == nil {
@@ -337,7 +337,7 @@ func (a *analysis) targets(sc *scope, list []*pgquery.Node, at place) *derived {
 			a.shown = shown || a.shallow
 			c := a.value(sc, t.Val, flowAt(at, ref != nil))
 			a.shown = shown
-			c.name, c.scope, c.guessed = targetName(t), nil, t.Name == "" && ref == nil
+			c.name, c.scope, c.guessed, c.spelled = targetName(t), nil, t.Name == "" && ref == nil, true
 			d.add(a, c)
 		})
 	}
@@ -369,8 +369,21 @@ func (d *derived) add(a *analysis, c column) {
 	d.cols = append(d.cols, c)
 }
 
+// starOf is the use of the columns that a star would show if it meant something
+// else.
+func starOf(at place) access.Use {
+	switch at {
+	case outermost:
+		return access.UseOutput
+	case existence:
+		return 0
+	}
+	return access.UseFlow
+}
+
 // star expands * and table.*.
 func (a *analysis) star(sc *scope, qualifier []string, at place, d *derived) {
+	d.fixed = false
 	list := sc.list
 	if len(qualifier) > 0 {
 		list = nil
@@ -381,6 +394,9 @@ func (a *analysis) star(sc *scope, qualifier []string, at place, d *derived) {
 	for _, l := range list {
 		for _, c := range l.cols {
 			d.add(a, c)
+		}
+		for _, it := range l.items {
+			a.noteBehind(it, starOf(at))
 		}
 		if l.known {
 			continue

@@ -87,6 +87,10 @@ type Output struct {
 	// Bare is true if it is one column, unchanged: the server's own description
 	// must then name the same one.
 	Bare bool
+	// Either is true if it is one column of Sources, unchanged, and only the server
+	// can tell which: a relation's name hides another of that name. Then its
+	// description must name one of them.
+	Either bool
 	// Copied is true if it shows nothing but unchanged values of Sources, which
 	// the server's own description need not tell (UNION, a scalar subquery).
 	Copied bool

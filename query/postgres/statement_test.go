@@ -200,7 +200,7 @@ func TestSearchPath(t *testing.T) {
 		{"evil,pg_catalog", `select lower('x')`, `select partial | function evil.lower `},
 		{"public,evil", `select lower('x')`, `select partial | function evil.lower `}, // types may choose it
 		{"public,evil", `select pg_catalog.lower('x')`, `select exact pure | `},
-		{"evil,public", `select note from orders`, `select exact pure | evil.orders r (note:o); public.customers r via evil.orders (ssn:o)`},
+		{"evil,public", `select note from orders`, `select exact pure | evil.orders r (note:o); public.orders r (note:o); public.customers r via evil.orders (ssn:o)`},
 		{"$user,public", `select 1 from orders`, `select exact pure | public.orders r ()`},
 		{"nosuch,finance", `select 1 from invoices`, `select exact pure | finance.invoices r ()`},
 		{"", `select 1 from orders`, `select partial | orders r (?)`},

@@ -42,7 +42,7 @@ func (a *analysis) valueOf(sc *scope, n *pgquery.Node, use access.Use) column {
 			x, y := a.value(sc, v.AExpr.Lexpr, use), a.value(sc, v.AExpr.Rexpr, use)
 			a.operator(v.AExpr.Name)
 			a.compare(x, y, use)
-			x.bare, x.chosen = false, true
+			x.bare, x.either, x.chosen = false, false, true
 			return x
 		}
 	case *pgquery.Node_TypeCast:
@@ -70,7 +70,8 @@ func (a *analysis) reference(sc *scope, ref *pgquery.ColumnRef, use access.Use) 
 		c.line.add(line)
 		c.mixed = true
 	}
-	c.bare = c.bare && len(found) == 1 && line.empty() && len(c.line.sources) == 1 && !c.line.broken
+	plain := len(found) == 1 && line.empty() && !c.line.broken
+	c.bare, c.either = c.bare && plain && len(c.line.sources) == 1, c.either && plain
 	return c
 }
 
@@ -81,7 +82,7 @@ func (a *analysis) scalar(sc *scope, q *pgquery.SelectStmt, use access.Use) colu
 		return column{line: a.collect(func() { a.consume(d, use) })}
 	}
 	c := d.cols[0]
-	c.bare, c.scope = false, nil
+	c.bare, c.either, c.scope = false, false, nil
 	return c
 }
 
@@ -96,7 +97,7 @@ func (a *analysis) anyOf(sc *scope, list []*pgquery.Node, use access.Use) column
 			c = a.merged(c, x)
 		}
 	}
-	c.bare = false
+	c.bare, c.either = false, false
 	return c
 }
 
@@ -161,6 +162,6 @@ func (a *analysis) asText(c column, use access.Use) column {
 			return column{line: c.line}
 		}
 	}
-	c.bare = false
+	c.bare, c.either = false, false
 	return c
 }
