@@ -20,10 +20,11 @@ import (
 // split the five-byte header of a message from its body.
 const cutAt = 7
 
-// A gateway is a running sluice with, perhaps, relays around it.
+// A gateway is what stands on a path before the server: a running sluice, relays
+// around it, both or neither.
 type gateway struct {
 	target target
-	cmd    *exec.Cmd
+	cmd    *exec.Cmd // nil: no sluice
 	exited chan error
 	relays []*relay.Relay
 }
@@ -66,38 +67,45 @@ spec:
 // databases are those that the suites connect to.
 var databases = []string{"postgres", "regression", "isolation_regression", "pgx_test"}
 
-// startGateway builds and starts sluice before the server.
-func (r *runner) startGateway(cut bool) (g *gateway, err error) {
+// open sets up the path of that name to the server.
+func (r *runner) open(path string) (g *gateway, err error) {
 	g = &gateway{exited: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			g.stop()
 		}
 	}()
-	bin := filepath.Join(r.work, "sluice")
-	build := exec.Command("go", "build", "-o", bin, "./cmd/sluice")
-	build.Dir, build.Stderr = r.root, os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("go build: %w", err)
-	}
-	upstream := r.server.Addr
+	cut, sluice := path == "cut" || path == "relay", path == "sluice" || path == "cut"
+	addr := r.server.Addr
 	if cut {
-		if upstream, err = g.relay(upstream); err != nil {
+		if addr, err = g.relay(addr); err != nil {
 			return nil, err
 		}
 	}
-	addr, err := g.serve(r, bin, upstream)
-	if err != nil {
-		return nil, err
+	if sluice {
+		if addr, err = g.sluice(r, addr); err != nil {
+			return nil, err
+		}
 	}
 	if cut {
 		if addr, err = g.relay(addr); err != nil {
 			return nil, err
 		}
 	}
-	g.target = target{user: r.server.User, password: r.server.Password}
+	g.target = r.server.target()
 	g.target.host, g.target.port, err = net.SplitHostPort(addr)
 	return g, err
+}
+
+// sluice builds the gateway and starts it before upstream.
+func (g *gateway) sluice(r *runner, upstream string) (addr string, err error) {
+	bin := filepath.Join(r.work, "sluice")
+	build := exec.Command("go", "build", "-o", bin, "./cmd/sluice")
+	build.Dir, build.Stderr = r.root, os.Stderr
+	if err := build.Run(); err != nil {
+		return "", fmt.Errorf("go build: %w", err)
+	}
+	return g.serve(r, bin, upstream)
 }
 
 func (g *gateway) relay(to string) (addr string, err error) {

@@ -9,7 +9,9 @@
 //
 // The paths are direct (client to server), sluice (client to gateway to server)
 // and cut (like sluice, with a relay before and one behind the gateway that
-// writes at most 7 bytes at a time). The gateway has one subject without
+// writes at most 7 bytes at a time). A fourth runs only if it is named: relay is
+// cut without the gateway, which tells what the relays change from what the
+// gateway does. The gateway has one subject without
 // restrictive rules, whose upstream login is the bootstrap superuser.
 //
 // The first run fetches and builds the tools (build.sh), about three minutes.
@@ -47,7 +49,8 @@ var suites = []suite{
 	{"pgx", "pgx_test", (*runner).pgx},
 }
 
-var paths = []string{"direct", "sluice", "cut"}
+// paths are all that -via may name. relay is not usual.
+var paths = []string{"direct", "sluice", "cut", "relay"}
 
 // A target is where a suite connects.
 type target struct{ host, port, user, password string }
@@ -73,7 +76,7 @@ type runner struct {
 
 func main() {
 	only := flag.String("only", "", "comma-separated suites (default all): regress, isolation, pipeline, pgx")
-	via := flag.String("via", "", "comma-separated paths (default all): direct, sluice, cut")
+	via := flag.String("via", "direct,sluice,cut", "comma-separated paths: direct, sluice, cut, relay")
 	addr := flag.String("addr", "", "run against this host:port instead of own servers; needs -user and -password of a superuser")
 	user := flag.String("user", "postgres", "with -addr")
 	password := flag.String("password", "", "with -addr")
@@ -175,16 +178,12 @@ func (r *runner) overPath(picked []suite, path string) (ok bool, err error) {
 		return false, err
 	}
 	defer r.server.Stop()
-	t := r.server.target()
-	if path != "direct" {
-		g, err := r.startGateway(path == "cut")
-		if err != nil {
-			return false, err
-		}
-		defer g.stop()
-		t = g.target
+	g, err := r.open(path)
+	if err != nil {
+		return false, err
 	}
-	return r.all(picked, path, t)
+	defer g.stop()
+	return r.all(picked, path, g.target)
 }
 
 func (r *runner) all(picked []suite, path string, t target) (ok bool, err error) {

@@ -22,7 +22,7 @@ test psql                         ... FAILED (test process exited with exit code
 
 func TestPick(t *testing.T) {
 	same := func(s string) string { return s }
-	for names, want := range map[string]int{"": 3, "cut": 1, "direct,sluice": 2, "direct,typo": -1, "typo": -1, ",": -1} {
+	for names, want := range map[string]int{"": 4, "cut": 1, "direct,sluice": 2, "direct,typo": -1, "typo": -1, ",": -1} {
 		got, err := pick(names, paths, same)
 		if (err != nil) != (want < 0) || err == nil && len(got) != want {
 			t.Errorf("%q: %v %v", names, got, err)
