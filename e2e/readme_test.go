@@ -145,6 +145,9 @@ func newShell(t *testing.T, s *stage.Stage) *shell {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// psql at a terminal takes its encoding from the locale, which may be C; elsewhere
+	// it does so if told to.
+	terminal := []string{"LC_ALL=C", "PGCLIENTENCODING=auto"}
 	// Line by line: psql keeps its output back when it writes to a pipe.
 	cmd := exec.Command("stdbuf", "-oL", "bash", "--norc")
 	cmd.Dir = t.TempDir() // with a bin, as the project has; what a session writes is gone after it
@@ -152,8 +155,9 @@ func newShell(t *testing.T, s *stage.Stage) *shell {
 		t.Fatal(err)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = append(pgserver.CleanEnv(), "PATH="+path(), "HOME="+t.TempDir(), "LC_ALL=C", "PGTZ=UTC", "PGHOST="+host, "PGPORT="+port, "PGPASSWORD=demo",
+	cmd.Env = append(pgserver.CleanEnv(), "PATH="+path(), "HOME="+t.TempDir(), "PGTZ=UTC", "PGHOST="+host, "PGPORT="+port, "PGPASSWORD=demo",
 		"SLUICE_GATEWAY=http://"+s.Web, "PSQLRC="+os.DevNull, "PAGER=cat")
+	cmd.Env = append(cmd.Env, terminal...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

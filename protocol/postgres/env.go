@@ -69,8 +69,8 @@ func (e *environment) report(name, value string) {
 	defer e.mu.Unlock()
 	e.reported[name] = value
 	e.version++
-	enc := e.reported["client_encoding"]
-	e.drifted.Store(e.reported["standard_conforming_strings"] == "off" || enc != "" && !startupUTF8(enc) && enc != "SQL_ASCII")
+	known := encodingKnown(e.reported["client_encoding"], e.reported["server_encoding"])
+	e.drifted.Store(e.reported["standard_conforming_strings"] == "off" || !known)
 }
 
 // current returns the environment to analyse in, made anew when the catalog or

@@ -27,18 +27,30 @@ func startupForward(params map[string]string, restricted bool) (map[string]strin
 			continue
 		}
 		if restricted && !startupHarmless(name, value) {
-			return nil, &startupError{Code: "42501",
-				Message: fmt.Sprintf("sluice: setting %q at connection start is not allowed for you here", name),
-				Hint:    "Connect without it."}
+			return nil, startupDenied(name, value)
 		}
 		out[name] = value
 	}
 	return out, nil
 }
 
+func startupDenied(name, value string) *startupError {
+	if name == "client_encoding" {
+		return &startupError{Code: "42501",
+			Message: fmt.Sprintf("sluice: client_encoding %q is not allowed for you here", value),
+			Hint:    "Connect with client_encoding=UTF8 (PGCLIENTENCODING=UTF8 in the environment of psql)."}
+	}
+	return &startupError{Code: "42501",
+		Message: fmt.Sprintf("sluice: setting %q at connection start is not allowed for you here", name),
+		Hint:    "Connect without it."}
+}
+
+// startupHarmless reports whether a restricted subject may start with a setting.
+// SQL_ASCII is what psql asks for in the locale C; whether it is the analysis's
+// encoding depends on the database (see [encodingKnown]).
 func startupHarmless(name, value string) bool {
 	if name == "client_encoding" {
-		return startupUTF8(value)
+		return startupUTF8(value) || encodingName(value) == "sqlascii"
 	}
 	return slices.Contains(startupAllowed, name)
 }
@@ -46,13 +58,27 @@ func startupHarmless(name, value string) bool {
 // startupUTF8 reports whether an encoding's name means UTF-8, spelled in any of
 // the ways that the server accepts.
 func startupUTF8(name string) bool {
-	v := strings.Map(func(r rune) rune {
+	v := encodingName(name)
+	return v == "utf8" || v == "unicode"
+}
+
+func encodingName(name string) string {
+	return strings.Map(func(r rune) rune {
 		if strings.ContainsRune("-_' ", r) {
 			return -1
 		}
 		return r
 	}, strings.ToLower(name))
-	return v == "utf8" || v == "unicode"
+}
+
+// encodingKnown reports whether the server takes a text's bytes for the
+// characters that the analysis, which reads UTF-8, takes them for. SQL_ASCII
+// stands for the database's own encoding, unconverted.
+func encodingKnown(client, database string) bool {
+	if encodingName(client) == "sqlascii" {
+		return startupUTF8(database) || encodingName(database) == "sqlascii"
+	}
+	return client == "" || startupUTF8(client)
 }
 
 // startupOptions reads the "options" parameter, a command line for the server

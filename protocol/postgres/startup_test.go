@@ -118,6 +118,12 @@ func TestStartupForward(t *testing.T) {
 			t.Errorf("restricted: %s = %s: %v", name, value, err)
 		}
 	}
+	if _, err := startupForward(map[string]string{"client_encoding": "LATIN1"}, true); err == nil || !strings.Contains(err.Hint, "UTF8") {
+		t.Errorf("LATIN1: %+v does not say what would be allowed", err)
+	}
+	if _, err := startupForward(map[string]string{"client_encoding": "SQL_ASCII"}, true); err != nil {
+		t.Errorf("SQL_ASCII: %v", err)
+	}
 	allowed := map[string]string{"timezone": "UTC", "client_encoding": "'UTF8'", "sluice.reason": "why", "search_path": "a"}
 	if got, err := startupForward(allowed, true); err != nil || len(got) != 3 {
 		t.Errorf("restricted, harmless: %v, %v", got, err)
