@@ -11,7 +11,7 @@
 // binary format, or SQL NULL. What a method cannot say in a type becomes NULL;
 // no method ever falls back to showing more. transform.go has the table of
 // methods; text.go, number.go and temporal.go carry it out by [Kind]; keyed.go
-// holds the two keyed functions behind hash.
+// holds the two keyed functions behind hash, memo.go the values that come again.
 //
 // [Transform.ApplyType] does the same for a [Type], which knows more: what an
 // array's elements and a composite's parts are, how long a varchar(n) may be.

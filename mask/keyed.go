@@ -25,6 +25,8 @@ type keyed struct {
 	mac     [sha256.Size]byte // HMAC's key
 	permute cipher.Block      // AES-128 under the permutation's own key
 
+	own *working // set: all belongs to one goroutine
+
 	mu   sync.Mutex // guards free
 	free []*working // idle; not a sync.Pool, which throws away at will
 }
@@ -37,6 +39,7 @@ type working struct {
 	value []byte
 	sum   []byte
 	block [aes.BlockSize]byte
+	memo  memo
 }
 
 // Bounds of what is kept: the room for values of each, and how many.
@@ -56,12 +59,23 @@ func newKeyed(key access.Secret) *keyed {
 	return k
 }
 
+// alone returns k for the use of one goroutine at a time: it waits for nobody, and
+// remembers values that come again.
+func (k *keyed) alone() *keyed {
+	return &keyed{mac: k.mac, permute: k.permute, own: k.work()}
+}
+
+func (k *keyed) work() *working { return &working{mac: hmac.New(sha256.New, k.mac[:])} }
+
 func (k *keyed) take() *working {
+	if k.own != nil {
+		return k.own
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := len(k.free)
 	if n == 0 {
-		return &working{mac: hmac.New(sha256.New, k.mac[:])}
+		return k.work()
 	}
 	w := k.free[n-1]
 	k.free = k.free[:n-1]
@@ -69,6 +83,12 @@ func (k *keyed) take() *working {
 }
 
 func (k *keyed) give(w *working) {
+	if k.own != nil {
+		if cap(w.value) > maxKept {
+			w.value = nil
+		}
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.free) < maxFree && cap(w.value) <= maxKept {
@@ -105,22 +125,35 @@ func (k *keyed) apply(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
 	return dst, true
 }
 
-// sum is HMAC-SHA-256.
-func (k *keyed) sum(value []byte) (out [sha256.Size]byte) {
+// hashSize is how much of an HMAC is a hash.
+const hashSize = 16
+
+// sum is HMAC-SHA-256, cut.
+func (k *keyed) sum(value []byte) (out [hashSize]byte) {
 	w := k.take()
+	var slot *remembered
+	if k.own != nil {
+		if slot = w.memo.text(value); slot != nil && slot.is(value) {
+			w.memo.hits++
+			return slot.sum
+		}
+	}
 	w.value = append(w.value[:0], value...)
 	w.mac.Reset()
 	w.mac.Write(w.value)
 	w.sum = w.mac.Sum(w.sum[:0])
 	copy(out[:], w.sum)
 	clear(w.value)
+	if slot != nil {
+		slot.keep(value, out)
+	}
 	k.give(w)
 	return out
 }
 
 func (k *keyed) appendHex(dst, value []byte) []byte {
 	s := k.sum(value)
-	return hex.AppendEncode(dst, s[:16])
+	return hex.AppendEncode(dst, s[:])
 }
 
 // hashJSON hashes the text as sent: jsonb is canonical, json is what was
@@ -171,7 +204,7 @@ func (k *keyed) hashUUID(dst, value []byte, bin bool) ([]byte, bool) {
 	s[6] = s[6]&0x0f | 0x80
 	s[8] = s[8]&0x3f | 0x80
 	if bin {
-		return append(dst, s[:16]...), false
+		return append(dst, s[:]...), false
 	}
 	for i, end := range [5]int{4, 6, 8, 10, 16} {
 		start := [5]int{0, 4, 6, 8, 10}[i]
@@ -216,7 +249,7 @@ func nibble(c byte) byte {
 func (k *keyed) hashBytea(dst, value []byte, bin bool) ([]byte, bool) {
 	if bin {
 		s := k.sum(value)
-		return append(dst, s[:16]...), false
+		return append(dst, s[:]...), false
 	}
 	if len(value) < 2 || value[0] != '\\' || value[1] != 'x' || len(value)%2 != 0 {
 		return dst, true // bytea_output = escape
@@ -230,7 +263,7 @@ func (k *keyed) hashBytea(dst, value []byte, bin bool) ([]byte, bool) {
 	s := k.sum(dst[start:])
 	clear(dst[start:]) // the room behind dst must not keep the value
 	dst = append(dst[:start], `\x`...)
-	return hex.AppendEncode(dst, s[:16]), false
+	return hex.AppendEncode(dst, s[:]), false
 }
 
 // permuteInt maps the integers onto themselves. Each of the ranges of int2,
@@ -238,6 +271,23 @@ func (k *keyed) hashBytea(dst, value []byte, bin bool) ([]byte, bool) {
 // number did: it walks on from images that fall into a smaller range, as a
 // permutation of the larger one must (Black and Rogaway 2002, cycle walking).
 func (k *keyed) permuteInt(n int64) int64 {
+	if k.own == nil {
+		return k.walk(n)
+	}
+	m := &k.own.memo
+	slot := m.number(n)
+	if slot == nil {
+		return k.walk(n)
+	}
+	if slot.set && slot.n == n {
+		m.hits++
+		return slot.image
+	}
+	*slot = permuted{n, k.walk(n), true}
+	return slot.image
+}
+
+func (k *keyed) walk(n int64) int64 {
 	switch {
 	case fits(n, KindInt2):
 		return int64(int16(k.feistel(uint64(uint16(n)), 8, 0)))

@@ -28,7 +28,7 @@ func (c *columnPlan) compile(keys *mask.Keys, m access.Mask) (err error) {
 	if c.with, err = keys.Compile(m.With, m.Key); err != nil {
 		return err
 	}
-	c.masked = len(m.Detect) == 0
+	c.with, c.masked = c.with.Own(), len(m.Detect) == 0
 	if len(m.Paths) > 0 {
 		if c.with, err = c.with.Paths(m.Paths); err != nil {
 			return err
@@ -49,6 +49,7 @@ func (c *columnPlan) compileDetect(keys *mask.Keys, m access.Mask) (err error) {
 	}
 	c.detect = d
 	c.found, err = keys.Compile(m.With, m.Key)
+	c.found = c.found.Own()
 	return err
 }
 
