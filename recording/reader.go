@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -20,7 +19,6 @@ type Reader struct {
 	Header Header
 
 	r     *bufio.Reader
-	close io.Closer
 	dec   *zstd.Decoder
 	plain []byte
 	body  []byte
@@ -29,22 +27,7 @@ type Reader struct {
 	chunk Chunk          // the one in hand; its Index is -1 before the first
 }
 
-// Open opens a recording file. Close it.
-func Open(path string) (*Reader, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("recording: open: %w", err)
-	}
-	r, err := NewReader(f)
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	r.close = f
-	return r, nil
-}
-
-// NewReader reads a recording from r.
+// NewReader reads a recording from src. Close it.
 func NewReader(src io.Reader) (*Reader, error) {
 	r := &Reader{r: bufio.NewReaderSize(src, 64<<10)}
 	r.chunk.Index = -1
@@ -80,14 +63,8 @@ func (r *Reader) header() error {
 	return nil
 }
 
-// Close releases the file.
-func (r *Reader) Close() error {
-	r.dec.Close()
-	if r.close == nil {
-		return nil
-	}
-	return r.close.Close()
-}
+// Close releases what the reader holds, but not its source.
+func (r *Reader) Close() { r.dec.Close() }
 
 // Next returns the next frame; its Data is valid until the call after. At the
 // end the error is io.EOF; io.ErrUnexpectedEOF if the recording was cut off
@@ -105,9 +82,6 @@ func (r *Reader) Next() (Frame, error) {
 	r.plain = rest
 	return f, nil
 }
-
-// Chunk returns the chunk that the last frame came from.
-func (r *Reader) Chunk() Chunk { return r.chunk }
 
 func (r *Reader) nextChunk() error {
 	if err := r.rawChunk(); err != nil {
