@@ -11,6 +11,7 @@ import (
 type canceller struct {
 	most time.Duration // between two cancels
 	vain string        // what to say when all were in vain
+	wait func()        // called before stop has to wait
 
 	mu    sync.Mutex // held while a cancel is on its way
 	timer *time.Timer
@@ -42,7 +43,10 @@ func (c *canceller) start(after time.Duration, do func() (again time.Duration)) 
 // stop is called when the statement has ended. It waits for a cancel that is on its
 // way, or that would hit what comes next.
 func (c *canceller) stop() {
-	c.mu.Lock()
+	if !c.mu.TryLock() {
+		c.wait()
+		c.mu.Lock()
+	}
 	defer c.mu.Unlock()
 	c.over = true
 	if c.timer != nil {

@@ -14,14 +14,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sluice/access"
 	"sluice/protocol/postgres/wire"
 )
 
 const (
-	factMillis  = 2000    // how long a question may take
-	maxPlanText = 4 << 20 // bytes of a plan
+	factTime    = 2 * time.Second // how long a question may take
+	maxPlanText = 4 << 20         // bytes of a plan
 	textOID     = 25
 )
 
@@ -138,7 +139,7 @@ func (s *session) askGuarded(q *question) error {
 		}
 		return qs
 	}
-	timeout := fmt.Sprintf("SET LOCAL statement_timeout = %d", factMillis)
+	timeout := fmt.Sprintf("SET LOCAL statement_timeout = %d", orDefault(s.srv.factTime, factTime).Milliseconds())
 	name := s.marker + "_fact"
 	before, behind := plain("BEGIN READ ONLY", timeout), plain("ROLLBACK")
 	if byte(s.status.Load()) == 'T' {

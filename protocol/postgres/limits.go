@@ -115,7 +115,7 @@ func (s *session) stopEarly(e *entry, cur *result) {
 		return
 	}
 	cur.stopped = true
-	c := &canceller{most: 8 * time.Second, vain: "sluice: a result that goes on behind its limit could not be stopped"}
+	c := &canceller{most: 8 * time.Second, wait: s.blocks, vain: "sluice: a result that goes on behind its limit could not be stopped"}
 	s.replies.stopping = c
 	s.blocks()
 	c.start(s.strike(c), func() time.Duration { return s.strike(c) })
@@ -162,7 +162,6 @@ func (s *session) stopped(e *entry, msg []byte, code string) bool {
 func (s *session) unseal() {
 	if c := s.replies.stopping; c != nil {
 		s.replies.stopping = nil
-		s.blocks()
 		c.stop()
 		s.queue.unseal()
 	}

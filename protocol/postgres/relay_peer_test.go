@@ -94,6 +94,7 @@ func newRelayWorld(t testing.TB, set ...func(*Server)) *relayWorld {
 	w.srv = &Server{
 		Gate:      &pipeline.Gate{Decider: w, Approver: w, Journal: w, Identity: relayIdentity{}, Now: time.Now, Meter: pipeline.NewMeter(), MaxHold: time.Minute},
 		Directory: newStartupDirectory(), Targets: w, Analyzer: a, Now: time.Now,
+		factTime: time.Minute,
 	}
 	for _, f := range set {
 		f(w.srv)
@@ -330,7 +331,7 @@ func (k *talk) send(ms ...pgproto3.FrontendMessage) {
 func (k *talk) until(n int) string {
 	k.t.Helper()
 	var out []string
-	k.c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	k.c.SetReadDeadline(time.Now().Add(2 * time.Minute)) // a hang is a failure; nothing is decided by it
 	for {
 		m, err := k.f.Receive()
 		if err != nil {

@@ -53,7 +53,9 @@ type Server struct {
 	deaf     []func() // end the journal's notices to each loop
 	opened   atomic.Uint64
 
-	cancelAgain time.Duration // until a cancel is repeated; 0: the constant of that name. Tests set it
+	// Tests set these; 0: the constants of their names.
+	cancelAgain time.Duration // until a cancel is repeated
+	factTime    time.Duration // that a question of the gateway's own may take
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}

@@ -63,7 +63,7 @@ func (s *session) arm(e *entry, p *pipeline.Permit) {
 	if l.N == 0 || s.pushed != pushQueued {
 		return
 	}
-	t := &timeout{limit: l, id: p.ID(), canceller: canceller{most: time.Second,
+	t := &timeout{limit: l, id: p.ID(), canceller: canceller{most: time.Second, wait: s.blocks,
 		vain: "sluice: a statement that ran too long could not be cancelled, by " + l.Rule}}
 	e.timeout.Store(t)
 	t.start(time.Duration(l.N), func() time.Duration { return s.expire(e, t) })
