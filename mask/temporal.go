@@ -91,8 +91,8 @@ func year(dst, value []byte, kind Kind, bin bool) ([]byte, bool) {
 		}
 		return yearText(dst, value, kind)
 	case KindText:
-		if y, _ := isoYear(value); y != nil {
-			return append(dst, y...), false
+		if saysDate(value) {
+			return append(dst, value[:4]...), false
 		}
 	}
 	return constant(dst, hidden, kind, bin)
@@ -152,6 +152,20 @@ func yearText(dst, value []byte, kind Kind) ([]byte, bool) {
 	}
 	return append(dst, era...), false
 }
+
+// saysDate reports whether a text is a date, or begins with one and a time: other
+// numbers have dashes, too.
+func saysDate(value []byte) bool {
+	const date = len("2006-01-02")
+	if len(value) < date || len(value) > date && value[date] != ' ' && value[date] != 'T' {
+		return false
+	}
+	y, _ := isoYear(value)
+	month, day := twoDigits(value[5:]), twoDigits(value[8:])
+	return len(y) == 4 && month >= 1 && month <= 12 && day >= 1 && day <= 31
+}
+
+func twoDigits(b []byte) int { return int(b[0]-'0')*10 + int(b[1]-'0') }
 
 // isoYear returns the year of YYYY-MM-DD... and " BC" where that follows; nil
 // if the value does not begin so.
