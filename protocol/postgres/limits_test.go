@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -254,4 +255,30 @@ type slowReader struct{}
 func (*slowReader) Read(p []byte) (int, error) {
 	time.Sleep(10 * time.Millisecond)
 	return copy(p, "1\n"), nil
+}
+
+// A row that must be looked into is collected, up to a bound; one that need not be
+// is not.
+func TestLongMaskedRows(t *testing.T) {
+	w := newRelayWorld(t, func(srv *Server) { srv.Limits.Message = 4 << 20 })
+	w.posture = access.Posture{May: true, Masked: true, Restricted: true}
+	w.masks = func(c access.Column) string {
+		if c.Name == "secret" {
+			return "redact"
+		}
+		return ""
+	}
+	execSQL(w.connect(), "select 1")
+	for _, tt := range []struct {
+		n    int
+		name string
+		want string
+	}{
+		{3 << 20, "secret", "[redacted]|7"}, {3 << 20, "open", strings.Repeat("x", 3<<20) + "|7"}, {5 << 20, "open", strings.Repeat("x", 5<<20) + "|7"},
+		{5 << 20, "secret", `54000 sluice: the upstream sent 'D' of 5,242,896 bytes, and the limit is 4,194,304 where it must be looked into`},
+	} {
+		if got := execSQL(w.connect(), fmt.Sprintf("select repeat('x', %d) as %s, 7", tt.n, tt.name)); got != tt.want {
+			t.Errorf("%d, %s: %.200s", tt.n, tt.name, got)
+		}
+	}
 }

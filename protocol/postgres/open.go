@@ -94,6 +94,7 @@ func (s *session) connect(ctx context.Context, st *startup) error {
 	s.queue, s.names = newQueue(), newNames()
 	s.redacted = map[*access.Origin]string{}
 	s.gate.Tell, s.gate.Redact, s.gate.Find = s.tell, s.redact, s.find
+	s.maskedNow.Store(s.gate.Posture().Masked)
 	s.status.Store('I')
 	s.active.Store(s.srv.Now().UnixNano())
 	var b [16]byte

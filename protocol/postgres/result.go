@@ -343,6 +343,9 @@ func (s *session) applyPlan(e *entry, p *plan, typ byte, msg []byte, row bool, h
 		return &fatal{code: "XX000", message: "sluice: a result does not match its description: " + err.Error()}
 	}
 	s.show(cur, msg, s.scratch)
+	if cap(s.scratch) > 16*upstreamBuffer {
+		s.scratch = nil
+	}
 	return nil
 }
 
