@@ -75,6 +75,9 @@ type Denied struct {
 	Err      error           // the failure behind it, if it was one: a journal that cannot be written
 	// Withdrawn is true if the client gave up while an approval was pending.
 	Withdrawn bool
+	// Asked are all that were asked for together, as they stand in the journal;
+	// empty if it could not be written. None of them may run.
+	Asked []*Permit
 }
 
 // Error names the rule and the reason.
@@ -376,7 +379,7 @@ func (s *Session) refuse(ctx context.Context, permits []*Permit, refused *Denied
 	if err != nil {
 		return s.unrecorded(err)
 	}
-	refused.Decision = permits[refused.Index].Decision
+	refused.Decision, refused.Asked = permits[refused.Index].Decision, permits
 	return refused
 }
 

@@ -256,6 +256,7 @@ func (s *session) ask(actions ...access.Action) ([]*pipeline.Permit, *refusal, e
 	if s.ctx.Err() != nil {
 		return nil, nil, errEnded
 	}
+	s.input(d.Asked) // what was typed is recorded, whatever becomes of it
 	return nil, s.refusal(d, actions[min(d.Index, len(actions)-1)]), nil
 }
 

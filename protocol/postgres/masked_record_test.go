@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -51,4 +52,20 @@ func TestMaskedLiteralsAreNotRecorded(t *testing.T) {
 	f.Send(&pgproto3.Sync{})
 	u.until(1)
 	m.clean(t, nil)
+}
+
+// Who plays a session back sees what was typed and refused, too.
+func TestRefusedStatementsAreRecorded(t *testing.T) {
+	m := newMaskedWorld(t)
+	u := m.user(t)
+	for _, how := range []mode{simple, extended} {
+		for _, sql := range []string{"select id from finance.invoices where id = 4711", "do $$ begin perform 4711; end $$", "select nosuch(4711)"} {
+			m.kept.take()
+			u.run(how, sql)
+			u.run(simple, "rollback")
+			if _, played := m.kept.take(); !strings.Contains(string(played), strings.Fields(sql)[0]+" ") {
+				t.Errorf("%v %s: %q", how, sql, played)
+			}
+		}
+	}
 }
