@@ -411,6 +411,13 @@ func TestBusyCallerIsRefused(t *testing.T) {
 	if w := a.do(req{method: "GET", path: "/api/v1/whoami", who: "bob"}); w.Code != 200 {
 		t.Errorf("%s", w.Body)
 	}
+	page := httptest.NewRequest("GET", "/inbox", nil)
+	page.AddCookie(&http.Cookie{Name: a.cookieName(page), Value: "alice"})
+	w := httptest.NewRecorder()
+	pages(a).ServeHTTP(w, page)
+	if problemOf(t, w).Reason != "too_many" {
+		t.Errorf("%s", w.Body)
+	}
 }
 
 func TestPlaces(t *testing.T) {

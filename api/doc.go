@@ -15,11 +15,24 @@
 // may not see is answered as if it did not exist. Looking at what belongs to
 // others is itself an audit event, durable before the answer's first byte.
 //
+// Owners read of the rules behind their decisions what a refusal says: names and
+// messages. Where rules stand, what they looked at and what rules in monitor mode
+// would have done is for administrators and auditors, in `why` (explain.go) as in
+// the events themselves (audit.go).
+//
+// # Limits
+//
+// Bodies, headers, times and requests at once are bounded (api.go), and one caller
+// has a part of the places only (places.go): nobody keeps an approver from
+// answering.
+//
 // # Browsers
 //
-// There are no cookies. Writing requests must be application/json and must not
-// come from another origin (http.CrossOriginProtection), so that a browser that
-// remembers a Basic password cannot be made to use it by another site.
+// Who signed in on a page has a cookie; what changes something then needs the CSRF
+// token of a page of ours (visitor.go). Writing requests must be application/json or
+// a form of ours, and must not come from another origin
+// (http.CrossOriginProtection), so that a browser that remembers a Basic password
+// cannot be made to use it by another site.
 //
 // # Debugging
 //

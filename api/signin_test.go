@@ -148,6 +148,10 @@ func TestSignOutNeedsTheToken(t *testing.T) {
 func pages(v Visitors) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/inbox", v.Page(func(w http.ResponseWriter, r *http.Request, who Visitor) {
+		if r.ParseForm() != nil {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			return
+		}
 		w.Write([]byte("hello " + who.Subject.ID + " " + who.CSRF))
 	}))
 	return mux
@@ -185,6 +189,7 @@ func TestPages(t *testing.T) {
 		{"token in the address", browse{method: "POST", form: url.Values{}, path: "/inbox?csrf=" + csrf, cookie: "alice"}, 403, ""},
 		{"a form", browse{method: "POST", form: url.Values{CSRFField: {csrf}}, cookie: "alice"}, 200, "hello alice"},
 		{"a script", browse{method: "POST", header: map[string]string{CSRFHeader: csrf}, cookie: "alice"}, 200, "hello alice"},
+		{"more than a form", browse{method: "POST", form: url.Values{"more": {strings.Repeat("x", maxForm)}}, header: map[string]string{CSRFHeader: csrf}, cookie: "alice"}, 413, ""},
 		{"a script of another origin", browse{method: "POST", header: map[string]string{CSRFHeader: csrf, "Origin": "https://evil.test"}, cookie: "alice"}, 403, ""},
 	} {
 		if test.b.path == "" {

@@ -166,6 +166,12 @@ func (a *API) Page(handle func(http.ResponseWriter, *http.Request, Visitor)) htt
 			a.sendToSignIn(c, err)
 			return
 		}
+		leave, ok := a.callers.try(v.key())
+		if !ok {
+			c.fail(errBusyCaller)
+			return
+		}
+		defer leave()
 		if !safeMethod(r.Method) && !v.confirms(formToken(w, r)) {
 			c.fail(errForged)
 			return
@@ -182,11 +188,12 @@ func (a *API) sendToSignIn(c *call, err error) {
 	c.fail(err)
 }
 
-// formToken reads the CSRF token from where pages put it.
+// formToken reads the CSRF token from where pages put it. From here on the body is
+// bounded, wherever the token was.
 func formToken(w http.ResponseWriter, r *http.Request) string {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if h := r.Header.Get(CSRFHeader); h != "" {
 		return h
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	return r.PostFormValue(CSRFField)
 }
