@@ -28,6 +28,12 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// One script changes the configuration that is in force, LIVE; the others, which run
+	// beside it, look at this copy. It names the same data folder.
+	copied := filepath.Join(filepath.Dir(s.Config), "as-it-was")
+	if err := os.CopyFS(copied, os.DirFS(s.Config)); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/scripts",
 		RequireExplicitExec: true,
@@ -36,7 +42,7 @@ func TestScripts(t *testing.T) {
 				"PATH": path(), "HOME": env.WorkDir, "LC_ALL": "C", "PGTZ": "UTC", "PSQLRC": os.DevNull, "PAGER": "cat",
 				"PGHOST": host, "PGPORT": port, "PGUSER": "alice", "PGPASSWORD": "demo", "PGDATABASE": "shop",
 				"SLUICE_GATEWAY": "http://" + s.Web, "SLUICE_HOME": env.WorkDir, "SLUICE_USER": "alice", "SLUICE_PASSWORD": "demo",
-				"CONFIG": s.Config, "DATA": s.Data, "DIRECT": s.Server.DSN("shop"),
+				"CONFIG": copied, "LIVE": s.Config, "DATA": s.Data, "DIRECT": s.Server.DSN("shop"),
 			} {
 				env.Setenv(name, value)
 			}

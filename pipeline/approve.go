@@ -52,7 +52,7 @@ func (s *Session) approve(ctx context.Context, p *Permit) *Denied {
 	s.blocks()
 	ctx, cancel := s.holdLimit(ctx)
 	defer cancel()
-	a, err := s.gate.Approver.Approve(ctx, p.Request, p.Decision, s.Tell)
+	a, err := s.gate.Approver.Approve(ctx, s.shown(p), p.Decision, s.Tell)
 	if err == nil {
 		err = s.check(p, a)
 	}
@@ -61,6 +61,17 @@ func (s *Session) approve(ctx context.Context, p *Permit) *Denied {
 	}
 	p.Approval = &a
 	return nil
+}
+
+// shown is a permit's request with what of it may be stored: the record of the
+// asking is a record like others. The text and values that run stay beside it,
+// for the digest and for those who decide.
+func (s *Session) shown(p *Permit) access.Request {
+	r := p.Request
+	if s.Redact != nil {
+		s.Redact(&r.Action, &p.Decision)
+	}
+	return r
 }
 
 func (s *Session) blocks() {

@@ -410,3 +410,32 @@ func TestMeterWindows(t *testing.T) {
 		t.Errorf("two minutes later: %d", got)
 	}
 }
+
+// What an approver is given can be stored as it shows itself; the text and values
+// that run are there as well, and the digest is over those.
+func TestApproverGetsWhatMayBeStored(t *testing.T) {
+	w := newWorld()
+	w.decide = func(r access.Request) access.Decision {
+		if r.Context.Approved != nil {
+			return access.Decision{Effect: access.Allow}
+		}
+		return access.Decision{Effect: access.RequireApproval}
+	}
+	asked := access.Action{Verb: access.VerbUpdate, Text: "SET email = 'needle'", Args: []access.Arg{{Value: []byte("needle")}}}
+	w.approve = func(_ context.Context, r access.Request) (access.Approval, error) {
+		if r.Action.Visible() != "SET email = ..." || !r.Action.Args[0].Secret || r.Action.Text != asked.Text || string(r.Action.Args[0].Value) != "needle" {
+			t.Errorf("%+v", r.Action)
+		}
+		return yes(access.Request{Subject: r.Subject, Resource: r.Resource, Action: asked}, w), nil
+	}
+	s := w.open(t)
+	s.Redact = func(a *access.Action, _ *access.Decision) {
+		a.Shown, a.Args = "SET email = ...", []access.Arg{{Value: a.Args[0].Value, Secret: true}}
+	}
+	if _, err := s.Ask(t.Context(), asked); err != nil {
+		t.Error(err)
+	}
+	if asked.Args[0].Secret {
+		t.Error("the caller's action was changed")
+	}
+}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -73,5 +75,38 @@ func TestGrantLimitsRows(t *testing.T) {
 	}
 	if out, errs := g.psql(t, "alice", "pw", "SELECT count(*) FROM customers"); !strings.Contains(out, "2") {
 		t.Errorf("%s%s", out, errs)
+	}
+}
+
+// Values for masked columns are for those who decide, and for nobody's record: not
+// in the journal, and not in the request once it is answered.
+func TestApprovalRecordsNoMaskedValues(t *testing.T) {
+	g := open(t, writeHouse(t, strings.Replace(rules, "verbs: [delete]}\n    effect: require_approval", "verbs: [update]}\n    effect: require_approval", 1)))
+	bob, erin := g.client(t, "bob"), g.client(t, "erin")
+	if _, errs := g.psql(t, "alice", "pw", "SET sluice.wait = 0", "UPDATE customers SET email = 'needle' WHERE id = 1"); !strings.Contains(errs, "needs approval") {
+		t.Fatal(errs)
+	}
+	id := waitForRequest(t, bob)
+	if r, err := bob.Request(t.Context(), id); err != nil || !strings.Contains(r.Action, "'needle'") {
+		t.Errorf("who decides does not see what will run: %v %+v", err, r)
+	}
+	if _, err := bob.Vote(t.Context(), id, true, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := g.psql(t, "alice", "pw", "SET sluice.wait = 0", "UPDATE customers SET email = 'needle' WHERE id = 1"); errs != "" {
+		t.Errorf("after the answer: %s", errs)
+	}
+	if r, err := bob.Request(t.Context(), id); err != nil || strings.Contains(fmt.Sprint(r), "needle") {
+		t.Errorf("the answered request: %v %+v", err, r)
+	}
+	events := 0
+	err := erin.Audit(t.Context(), false, url.Values{"limit": {"0"}}, func(line []byte) error {
+		if events++; strings.Contains(string(line), "needle") {
+			t.Errorf("the journal holds %s", line)
+		}
+		return nil
+	})
+	if err != nil || events < 4 {
+		t.Errorf("%v, %d events", err, events)
 	}
 }
