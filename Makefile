@@ -9,38 +9,43 @@ FUZZ_MASKS ?= 30m
 PKG     ?= ./...
 JOBS    ?= 2
 
+# Go does several things at once; here the order counts: what is missing is
+# installed before minutes of compiling, in one go, as it may ask for a password.
+.NOTPARALLEL:
+export GO
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: deps-build ## build bin/sluice
+	@[ -x bin/sluice ] || echo 'Building. The first time takes one to five minutes: it compiles the libraries and the grammar of PostgreSQL.'
 	$(GO) build -o bin/sluice ./cmd/sluice
 
 .PHONY: demo
-demo: build deps-demo ## a gateway, a PostgreSQL with sample data, commands to try; Ctrl+C ends it
-	@exec $(GO) run ./demo
+demo: deps-demo build ## a gateway, a PostgreSQL with sample data, commands to try; Ctrl+C ends it
+	@$(GO) build -o bin/demo ./demo
+	@exec bin/demo $(ARGS)
 
 .PHONY: test
-test: build deps-test ## every test, against real servers too; the last line counts them
+test: deps-test build ## every test, against real servers too; the last line counts them
 	@scripts/test -p $(JOBS) $(PKG)
 
 .PHONY: race
-race: build deps-test ## every test under the race detector
+race: deps-test build ## every test under the race detector
 	@scripts/test -race -p $(JOBS) $(PKG)
 
 .PHONY: bench
-bench: build ## Sluice beside a direct connection, a TCP relay and PgBouncer, and its own costs; quick: ARGS=-short
-	@scripts/install-deps build demo bench
-	GO="$(GO)" $(GO) run ./bench $(ARGS)
+bench: deps-bench build ## Sluice beside a direct connection, a TCP relay and PgBouncer, and its own costs; quick: ARGS=-short
+	$(GO) run ./bench $(ARGS)
 
 .PHONY: test-suites
-test-suites: build ## PostgreSQL's, libpq's and pgx's own tests through the gateway
-	@scripts/install-deps build demo suites
+test-suites: deps-suites build ## PostgreSQL's, libpq's and pgx's own tests through the gateway
 	$(GO) run ./suites $(ARGS)
 
 .PHONY: soak
-soak: build deps-test ## kill -9 under load, a hundred times
+soak: deps-test build ## kill -9 under load, a hundred times
 	SLUICE_KILLS=100 $(GO) test -count=1 -timeout 2h -v ./e2e/crash
 
 .PHONY: fuzz
@@ -48,7 +53,7 @@ fuzz: deps-build ## every fuzz target for FUZZ=20s each
 	@scripts/fuzz $(FUZZ)
 
 .PHONY: fuzz-masks
-fuzz-masks: build deps-test ## random statements under random masks for FUZZ_MASKS=30m: nothing masked may come out
+fuzz-masks: deps-test build ## random statements under random masks for FUZZ_MASKS=30m: nothing masked may come out
 	SLUICE_FUZZ=$(FUZZ_MASKS) $(GO) test -count=1 -timeout 24h -v ./e2e/evasion -run TestRandomStatements
 
 .PHONY: lint
@@ -59,13 +64,17 @@ lint: deps-build ## gofmt, go vet, and staticcheck where it can be fetched
 install-deps: ## install what build, demo and tests need
 	@scripts/install-deps build test
 
-.PHONY: deps-build deps-demo deps-test
+.PHONY: deps-build deps-demo deps-test deps-bench deps-suites
 deps-build:
 	@scripts/install-deps build
 deps-demo:
 	@scripts/install-deps build demo
 deps-test:
 	@scripts/install-deps build test
+deps-bench:
+	@scripts/install-deps build demo bench
+deps-suites:
+	@scripts/install-deps build demo suites
 
 .PHONY: clean
 clean: ## remove what was built, and the demo's data

@@ -248,6 +248,20 @@ func TestAuditSearch(t *testing.T) {
 	}
 }
 
+// A rule in monitor mode is named where it would have made a difference.
+func TestMonitoredInTables(t *testing.T) {
+	for effect, want := range map[string]string{
+		"allow": "allow (monitored)  p/watch",
+		"deny":  "deny    default",
+	} {
+		decided := `{"id":"e1","time":"2026-03-01T12:00:00.5Z","type":"action.decided","decision":{"effect":"` + effect + `","would":[{"policy":"p","rule":"watch","effect":"deny"}]}}`
+		r := sluice(t, &canned{answers: map[string]string{"GET /api/v1/audit?limit=5": decided}}, nil, "audit", "search", "--limit", "5")
+		if !strings.Contains(r.out, want) {
+			t.Errorf("%s: %s%s", effect, r.out, r.err)
+		}
+	}
+}
+
 func TestAuditTail(t *testing.T) {
 	g := &canned{answers: map[string]string{"GET /api/v1/audit/tail": stored}}
 	if r := sluice(t, g, nil, "audit", "tail", "-o", "json"); r.out != stored {

@@ -99,10 +99,16 @@ func (e event) client() string {
 	return e.Client.Address
 }
 
+// watched reports whether a statement went through that a rule in monitor mode
+// would have stopped. One that was stopped anyway is the deciding rule's.
+func (e event) watched() bool {
+	return e.Decision != nil && len(e.Decision.Would) > 0 && e.Decision.Effect != "deny"
+}
+
 // effect is what was decided, or how it went on.
 func (e event) effect() string {
 	switch {
-	case e.Decision != nil && len(e.Decision.Would) > 0:
+	case e.watched():
 		return e.Decision.Effect + " (monitored)"
 	case e.Decision != nil:
 		return e.Decision.Effect
@@ -121,7 +127,7 @@ func (e event) rule() string {
 	switch {
 	case e.Decision == nil:
 		return ""
-	case len(e.Decision.Would) > 0:
+	case e.watched():
 		return e.Decision.Would[0].name()
 	case len(e.Decision.Reasons) > 0:
 		return e.Decision.Reasons[0].name()

@@ -23,7 +23,7 @@ import (
 func main() {
 	root := flag.String("root", ".", "the project's folder")
 	keep := flag.Bool("keep", false, "keep ./demo-data for the next time")
-	anywhere := flag.Bool("anywhere", false, "in a temporary folder and on free ports, for tests")
+	anywhere := flag.Bool("anywhere", false, "in a temporary folder and on free ports")
 	flag.Parse()
 	if err := run(*root, *keep, *anywhere); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -38,17 +38,17 @@ func run(root string, keep, anywhere bool) error {
 	if err != nil {
 		return err
 	}
-	data := filepath.Join(root, "demo-data")
-	if !keep {
-		defer os.RemoveAll(data)
-	}
 	fmt.Println("Starting a PostgreSQL with sample data, and Sluice in front of it ...")
 	s, err := stage.Set(stage.Options{Binary: filepath.Join(root, "bin", "sluice"), Config: filepath.Join(root, "demo", "config"), Copy: anywhere, Log: os.Stderr})
 	if err != nil {
 		return err
 	}
+	if !keep {
+		// Not before now: with the ports in use, it is another demo's.
+		defer os.RemoveAll(s.Data)
+	}
 	defer s.Strike()
-	fmt.Print(welcome(s))
+	fmt.Print(welcome(s, root))
 	select {
 	case <-stop:
 		fmt.Println("\nStopping.")

@@ -1,18 +1,23 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 
 	"sluice/demo/stage"
 )
 
 // welcome is what a newcomer reads first: things to type, and what to expect.
-func welcome(s *stage.Stage) string {
+func welcome(s *stage.Stage, root string) string {
 	_, port, _ := strings.Cut(s.Gateway, ":")
-	return strings.NewReplacer("$PORT", port, "$WEB", s.Web).Replace(`
+	rules := filepath.Join(s.Config, "policies.yaml")
+	if near, err := filepath.Rel(root, rules); err == nil && filepath.IsLocal(near) {
+		rules = near
+	}
+	return strings.NewReplacer("$PORT", port, "$WEB", s.Web, "$RULES", rules).Replace(`
 Sluice stands before the database "shop". Everybody's password is "demo".
 
-In another terminal:
+In another terminal, in this folder:
 
   export PGPASSWORD=demo PGHOST=127.0.0.1 PGPORT=$PORT
   psql -U alice shop
@@ -24,7 +29,7 @@ and there, as alice the engineer:
   SELECT * FROM finance.salaries;                    -- denied: not hers to see
   UPDATE orders SET status = 'paid' WHERE id = 7;    -- waits for a DBA
 
-While the last one waits, in a third terminal, as bob the DBA:
+While the last one waits, in a third terminal in this folder, as bob the DBA:
 
   export SLUICE_USER=bob SLUICE_PASSWORD=demo SLUICE_GATEWAY=http://$WEB
   bin/sluice request ls
@@ -37,7 +42,7 @@ While the last one waits, in a third terminal, as bob the DBA:
   bin/sluice audit search --effect deny    what was refused
   bin/sluice why DECISION-ID               which rule, and why
 
-Web: http://$WEB     Rules: demo/config/policies.yaml (edit them while this runs)
+Web: http://$WEB     Rules: $RULES (edit them while this runs)
 Ctrl+C stops everything.
 
 `)

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"sluice/demo/stage"
 	"sluice/internal/pgserver"
 )
 
@@ -35,11 +38,30 @@ func TestDemo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Another demo's data: neither one elsewhere nor one that finds the ports in
+	// use may take it away.
+	other := filepath.Join(root, "demo-data")
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, end := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM} {
 		demoOnce(t, root, temp, end)
 	}
-	if left, _ := filepath.Glob(filepath.Join(root, "*")); len(left) != 2 {
-		t.Errorf("left behind: %q", left)
+	demoInUse(t, root)
+	if left, _ := filepath.Glob(filepath.Join(root, "*")); len(left) != 3 {
+		t.Errorf("left: %q, want bin, demo and demo-data", left)
+	}
+}
+
+// demoInUse starts the demo on its own ports, one of which is taken.
+func demoInUse(t *testing.T, root string) {
+	t.Helper()
+	if ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", stage.WebPort)); err == nil {
+		defer ln.Close()
+	}
+	out, err := exec.Command(filepath.Join(house.bin, "demo"), "-root", root).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), fmt.Sprintf("port %d is in use", stage.WebPort)) || !strings.Contains(string(out), "-anywhere") {
+		t.Errorf("with a port in use: %v\n%s", err, out)
 	}
 }
 

@@ -117,12 +117,15 @@ func (s *Stage) ports() (p ports, err error) {
 	for _, port := range []int{p.web, p.gateway, p.server} {
 		ln, err := net.Listen("tcp", loopback(port))
 		if err != nil {
-			taken = append(taken, fmt.Errorf("port %d is in use: end what listens there (ss -ltnp shows it), then try again", port))
+			taken = append(taken, fmt.Errorf("port %d is in use", port))
 			continue
 		}
 		ln.Close()
 	}
-	return p, errors.Join(taken...)
+	if len(taken) > 0 {
+		return p, fmt.Errorf("%w\nEnd what listens there (ss -ltnp shows it; perhaps another demo), or take free ports: make demo ARGS=-anywhere", errors.Join(taken...))
+	}
+	return p, nil
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
