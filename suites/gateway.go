@@ -93,6 +93,7 @@ func (r *runner) open(path string) (g *gateway, err error) {
 		}
 	}
 	g.target = r.server.target()
+	g.target.slow = cut
 	g.target.host, g.target.port, err = net.SplitHostPort(addr)
 	return g, err
 }
