@@ -230,7 +230,7 @@ func TestExplainTellsOwnersLessThanAuditors(t *testing.T) {
 }
 
 func TestReadingOthersIsRecordedFirst(t *testing.T) {
-	paths := []string{"/api/v1/audit", "/api/v1/audit/tail", "/api/v1/sessions/s-bob/recording", "/api/v1/decisions/d-alice"}
+	paths := []string{"/api/v1/audit", "/api/v1/audit/tail", "/api/v1/sessions/s-bob/recording", "/api/v1/decisions/d-alice", "/api/v1/requests/r1", "/api/v1/requests"}
 	for _, path := range paths {
 		f := populated()
 		w := serve(t, f).do(req{method: "GET", path: path, who: "audit"})
@@ -240,8 +240,21 @@ func TestReadingOthersIsRecordedFirst(t *testing.T) {
 		f = populated()
 		f.journal = errors.New("disk gone")
 		w = serve(t, f).do(req{method: "GET", path: path, who: "audit"})
-		if w.Code != 500 || strings.Contains(w.Body.String(), "recording of") || strings.Contains(w.Body.String(), "d-alice") {
+		if w.Code != 500 || strings.Contains(w.Body.String(), "pending") || strings.Contains(w.Body.String(), "recording of") || strings.Contains(w.Body.String(), "d-alice") {
 			t.Errorf("%s without a journal: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// One's own requests, those put to one, and answered ones in a list are no news.
+func TestOwnRequestsAreNotOverlooked(t *testing.T) {
+	f := populated()
+	delete(f.requests, "r1")
+	f.requests["r3"] = v1.Request{ID: "r3", State: "pending", Requester: "alice", MayVote: true}
+	a := serve(t, f)
+	for _, path := range []string{"/api/v1/requests", "/api/v1/requests?state=all", "/api/v1/requests/r3", "/api/v1/requests/r-root"} {
+		if w := a.do(req{method: "GET", path: path, who: "root"}); w.Code != 200 || len(f.recorded) != 0 {
+			t.Errorf("%s: %d, %d events", path, w.Code, len(f.recorded))
 		}
 	}
 }

@@ -12,8 +12,9 @@
 // Everybody sees their own sessions, decisions, requests and tokens, and the
 // requests that wait for their vote. Administrators and auditors see all of
 // them; administrators may also end sessions and revoke tokens. What a caller
-// may not see is answered as if it did not exist. Looking at what belongs to
-// others is itself an audit event, durable before the answer's first byte.
+// may not see is answered as if it did not exist. Looking at what others did
+// (events, decisions, recordings, requests that are not put to one) is itself an
+// audit event, durable before the answer's first byte.
 //
 // Owners read of the rules behind their decisions what a refusal says: names and
 // messages. Where rules stand, what they looked at and what rules in monitor mode
