@@ -218,6 +218,14 @@ func TestGatewayProblems(t *testing.T) {
 	}
 }
 
+// A path that is not there is one problem.
+func TestNothingThere(t *testing.T) {
+	_, problems := Load(filepath.Join(t.TempDir(), "nowhere"))
+	if len(problems) != 1 || !strings.Contains(problems[0].String(), "no such file") {
+		t.Errorf("%v", problems)
+	}
+}
+
 func TestGatewaySettings(t *testing.T) {
 	cert, key := certificate(t)
 	c, problems := Load(folder(t, map[string]string{"g.yaml": `apiVersion: sluice/v1

@@ -28,6 +28,9 @@ var kinds = []string{KindGateway, KindResource, KindUser, KindPolicy, KindPolicy
 // problems there is no configuration.
 func Load(path string) (*Config, []strictyaml.Problem) {
 	docs, files, problems := Documents(path)
+	if len(docs) == 0 && len(problems) > 0 {
+		return nil, strictyaml.Sort(problems) // that nothing is in it is no news
+	}
 	c, more := build(path, docs)
 	problems = append(problems, more...)
 	if len(problems) > 0 {

@@ -37,6 +37,7 @@ func nothingLeft(name string) string {
       SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) x WHERE x.grantee = r AND n.nspname <> %[1]s
       UNION SELECT a.attrelid::regclass::text FROM pg_attribute a, aclexplode(a.attacl) x WHERE x.grantee = r
       UNION SELECT 'schema ' || n.nspname FROM pg_namespace n, aclexplode(n.nspacl) x WHERE x.grantee = r AND x.privilege_type = 'CREATE'
+      UNION SELECT 'what ' || pg_get_userbyid(d.defaclrole) || ' will make' FROM pg_default_acl d, aclexplode(d.defaclacl) x WHERE x.grantee = r
       UNION SELECT 'database ' || d.datname FROM pg_database d, aclexplode(d.datacl) x WHERE x.grantee = r AND x.privilege_type = 'CREATE') l (on_what));
   BEGIN
     IF what IS NOT NULL THEN

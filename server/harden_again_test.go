@@ -86,6 +86,7 @@ func TestHardenLeavesOthers(t *testing.T) {
 			"SET ROLE giver%[2]s; GRANT SELECT ON finance.salaries TO %[1]s; RESET ROLE", "rights on finance.salaries that this script cannot take back"},
 		"the server's": {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; GRANT SELECT ON pg_authid TO %[1]s", "rights on pg_authid that"},
 		"one column":   {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; GRANT SELECT (rolpassword) ON pg_authid TO %[1]s", "rights on pg_authid that"},
+		"later tables": {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO %[1]s", "rights on what postgres will make that"},
 		"make schemas": {"CREATE ROLE %[1]s LOGIN; COMMENT ON ROLE %[1]s IS 'made by sluice harden'; DO $$ BEGIN EXECUTE 'GRANT CREATE ON DATABASE ' || current_database() || ' TO %[1]s'; END $$", "rights on database t"},
 		"own schema":   {"CREATE SCHEMA sluice", "others have made"},
 		"their view":   {"CREATE SCHEMA %[1]s; COMMENT ON SCHEMA %[1]s IS 'made by sluice harden'; CREATE VIEW %[1]s.theirs AS SELECT 1", ""},
