@@ -67,6 +67,9 @@ type Action struct {
 	// forwarded while its record is still being written.
 	Pure bool `json:"pure,omitempty"`
 
+	// Parts are what a commit makes final, where people are asked about that.
+	Parts []Part `json:"-"`
+
 	SQL *SQL `json:"sql,omitempty"` // what the SQL analysis found; nil for other protocols
 
 	// Binding is what else gives Text its meaning and so belongs to the digest:
@@ -90,6 +93,16 @@ func (a *Action) Visible() string {
 		return a.Shown
 	}
 	return a.Text
+}
+
+// A Part is one action that has run, and is not final yet.
+type Part struct {
+	Op      string
+	Text    string // as it ran; may hold secrets
+	Shown   string // Text with secrets redacted; empty: it holds none
+	Args    []Arg
+	Binding []Setting
+	Rows    int64 // changed, by the target's own count; -1: not known
 }
 
 // An Origin has an identity and no content; see [Action.Origin].

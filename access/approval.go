@@ -1,6 +1,7 @@
 package access
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,6 +24,93 @@ type Quorum struct {
 	Confirm bool `json:"confirm,omitempty"`
 	// Grant is what an answer permits beyond the one action; nil: nothing.
 	Grant *Grant `json:"grant,omitempty"`
+	// At says when people are asked. Zero: before the action runs.
+	At Moment `json:"at,omitempty"`
+	// Preview is true if an action outside of a transaction is run in one of its own,
+	// so that people see what it did before it stays. Only with [AtCommit].
+	Preview bool `json:"preview,omitempty"`
+	// MaxHold bounds how long people may take while locks are held. Zero: the
+	// gateway's own bound holds.
+	MaxHold time.Duration `json:"max_hold,omitempty"`
+}
+
+// A Moment is when people are asked.
+type Moment string
+
+// The moments.
+const (
+	Before   Moment = ""       // before the action runs
+	AtCommit Moment = "commit" // when its transaction is about to be committed
+)
+
+// With is what both quorums demand together: everybody whom either names, in the
+// higher number, within the shorter time, and permits what both do. They escalate
+// when the later does; what has no second quorum then still wants its first.
+func (q Quorum) With(o Quorum) Quorum {
+	q.Rules = slices.Concat(q.Rules, o.Rules)
+	q.Escalate = escalate(q, o)
+	q.From = together(q.From, o.From)
+	q.Expires, q.Remind, q.MaxHold = sooner(q.Expires, o.Expires), sooner(q.Remind, o.Remind), sooner(q.MaxHold, o.MaxHold)
+	q.Comment, q.Confirm = q.Comment || o.Comment, q.Confirm || o.Confirm
+	q.Preview = q.Preview && o.Preview
+	if q.At != o.At {
+		q.At = Before
+	}
+	q.Grant = lesser(q.Grant, o.Grant)
+	if len(q.Channels) == 0 || len(o.Channels) == 0 {
+		q.Channels = nil
+	} else {
+		q.Channels = slices.Concat(q.Channels, o.Channels)
+		slices.Sort(q.Channels)
+		q.Channels = slices.Compact(q.Channels)
+	}
+	return q
+}
+
+func escalate(q, o Quorum) *Escalation {
+	if q.Escalate == nil && o.Escalate == nil {
+		return nil
+	}
+	var e Escalation
+	for _, one := range []Quorum{q, o} {
+		second := one.From
+		if one.Escalate != nil {
+			e.After, second = max(e.After, one.Escalate.After), one.Escalate.To
+		}
+		e.To = together(e.To, second)
+	}
+	return &e
+}
+
+// together lists both, by group; the higher count for a group holds.
+func together(a, b []Approvers) []Approvers {
+	var all []Approvers
+	for _, f := range slices.Concat(a, b) {
+		i := slices.IndexFunc(all, func(o Approvers) bool { return o.Group == f.Group })
+		if i < 0 {
+			all = append(all, f)
+		} else {
+			all[i].Count = max(all[i].Count, f.Count)
+		}
+	}
+	slices.SortFunc(all, func(a, b Approvers) int { return strings.Compare(a.Group, b.Group) })
+	return all
+}
+
+// sooner is the shorter of two times, of which zero is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// lesser permits what both grants do; none where one is missing.
+func lesser(a, b *Grant) *Grant {
+	if a == nil || b == nil {
+		return nil
+	}
+	return &Grant{For: min(a.For, b.For), Uses: min(a.Uses, b.Uses), Rows: min(a.Rows, b.Rows)}
 }
 
 // Approvers is one requirement of a [Quorum]: Count members of Group.

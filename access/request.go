@@ -66,14 +66,11 @@ func (r *Request) Digest() Digest {
 	d.str(a.Verb.String())
 	d.str(a.Op)
 	d.str(a.Text)
-	d.num(len(a.Args))
-	for _, v := range a.Args {
-		d.bool(v.Null)
-		d.bool(v.Binary)
-		d.num(int(v.Type))
-		d.str(string(v.Value))
-	}
+	d.args(a.Args)
 	d.settings(a.Binding)
+	if len(a.Parts) > 0 {
+		d.parts(a.Parts)
+	}
 	var out Digest
 	d.h.Sum(out[:0])
 	return out
@@ -121,6 +118,28 @@ func (d digester) parties(r *Request) {
 	d.str(r.Resource.Name)
 	d.str(r.Resource.Protocol)
 	d.str(r.Resource.Database)
+}
+
+func (d digester) args(all []Arg) {
+	d.num(len(all))
+	for _, v := range all {
+		d.bool(v.Null)
+		d.bool(v.Binary)
+		d.num(int(v.Type))
+		d.str(string(v.Value))
+	}
+}
+
+func (d digester) parts(all []Part) {
+	d.num(len(all))
+	for i := range all {
+		p := &all[i]
+		d.str(p.Op)
+		d.str(p.Text)
+		d.args(p.Args)
+		d.settings(p.Binding)
+		d.num(int(p.Rows))
+	}
 }
 
 func (d digester) settings(all []Setting) {

@@ -205,7 +205,7 @@ func (e *Engine) draft(r *access.Request, d *access.Decision) (*store.Approval, 
 
 // whole reports whether the text that is shown to everybody is all there is.
 func whole(a *access.Action) bool {
-	return a.Visible() == a.Text && shorten(a.Text) == a.Text && len(a.Args) == 0
+	return a.Visible() == a.Text && shorten(a.Text) == a.Text && len(a.Args) == 0 && len(a.Parts) == 0
 }
 
 func expiry(d time.Duration) time.Duration {

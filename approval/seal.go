@@ -20,6 +20,17 @@ type Content struct {
 	Text    string           `json:"text"`
 	Args    []Arg            `json:"args,omitempty"`
 	Binding []access.Setting `json:"binding,omitempty"` // role, search_path and the like
+	// Parts are what a commit makes final: each has run, and is undone unless people
+	// agree. Text then only sums them up.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// A Part is one statement of a transaction that waits for its commit.
+type Part struct {
+	Text    string           `json:"text"`
+	Args    []Arg            `json:"args,omitempty"`
+	Binding []access.Setting `json:"binding,omitempty"`
+	Rows    int64            `json:"rows"` // that it changed, by the target's own count; -1: not known
 }
 
 // An Arg is one bound value in full.
@@ -33,14 +44,25 @@ type Arg struct {
 func contentOf(a *access.Action) (Content, error) {
 	c := Content{Text: a.Text, Binding: a.Binding}
 	size := len(a.Text)
-	for _, v := range a.Args {
-		size += len(v.Value)
-		c.Args = append(c.Args, Arg{v.Value, v.Null, v.Binary, v.Type})
+	c.Args = arguments(a.Args, &size)
+	for i := range a.Parts {
+		p := &a.Parts[i]
+		size += len(p.Text)
+		c.Parts = append(c.Parts, Part{Text: p.Text, Args: arguments(p.Args, &size), Binding: p.Binding, Rows: p.Rows})
 	}
 	if size > maxContent {
 		return Content{}, fmt.Errorf("statement and values have %d bytes; more than %d cannot be shown to an approver", size, maxContent)
 	}
 	return c, nil
+}
+
+// arguments takes bound values over, and adds their size.
+func arguments(from []access.Arg, size *int) (all []Arg) {
+	for _, v := range from {
+		*size += len(v.Value)
+		all = append(all, Arg{v.Value, v.Null, v.Binary, v.Type})
+	}
+	return all
 }
 
 // A sealer encrypts contents with AES-256-GCM.

@@ -63,6 +63,9 @@ func requestFacts(r v1.Request) []fact {
 	for i, arg := range r.Args {
 		facts = append(facts, fact{fmt.Sprintf("  $%d", i+1), arg})
 	}
+	for i, p := range r.Parts {
+		facts = append(facts, part(i, p)...)
+	}
 	facts = append(facts, fact{"expected", expected(r.Expected)}, fact{"rule", strings.Join(r.Rules, ", ")}, fact{"needs", needs(&r)}, fact{"grants", granted(&r)},
 		fact{"created", when(r.Created)}, fact{"expires", when(r.Expires)},
 		fact{"session", r.Session})
@@ -80,6 +83,22 @@ func requestFacts(r v1.Request) []fact {
 	}
 	if r.MayVote {
 		facts = append(facts, fact{"next", fmt.Sprintf("sluice request approve %s, or sluice request reject %s --reason ...", r.ID, r.ID)})
+	}
+	return facts
+}
+
+// part shows one statement of a transaction that waits.
+func part(i int, p v1.Part) []fact {
+	rows := "rows not counted"
+	if p.Rows >= 0 {
+		rows = fmt.Sprintf("%d rows", p.Rows)
+	}
+	facts := []fact{{fmt.Sprintf("statement %d", i+1), p.Text}, {"  changed", rows}}
+	for n, arg := range p.Args {
+		facts = append(facts, fact{fmt.Sprintf("  $%d", n+1), arg})
+	}
+	for _, b := range p.Binding {
+		facts = append(facts, fact{"  with", b})
 	}
 	return facts
 }

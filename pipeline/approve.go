@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"sluice/access"
 )
@@ -16,7 +17,7 @@ import (
 func (s *Session) approveAll(ctx context.Context, permits []*Permit) (*Denied, error) {
 	waited := false
 	for i, p := range permits {
-		if p.Decision.Effect != access.RequireApproval {
+		if p.Decision.Effect != access.RequireApproval || s.deferred(p) {
 			continue
 		}
 		if err := s.inform(p); err != nil {
@@ -50,7 +51,7 @@ func (s *Session) approveAll(ctx context.Context, permits []*Permit) (*Denied, e
 // approve asks people about one action and waits for their answer.
 func (s *Session) approve(ctx context.Context, p *Permit) *Denied {
 	s.blocks()
-	ctx, cancel := s.holdLimit(ctx)
+	ctx, cancel := s.holdLimit(ctx, p.Decision.Approval.MaxHold)
 	defer cancel()
 	a, err := s.gate.Approver.Approve(ctx, s.shown(p), p.Decision, s.Tell)
 	if err == nil {
@@ -80,9 +81,12 @@ func (s *Session) blocks() {
 	}
 }
 
-func (s *Session) holdLimit(ctx context.Context) (context.Context, context.CancelFunc) {
-	if s.InTransaction && s.gate.MaxHold > 0 {
-		return context.WithTimeoutCause(ctx, s.gate.MaxHold, errHeldTooLong)
+func (s *Session) holdLimit(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	if most == 0 || s.gate.MaxHold > 0 && s.gate.MaxHold < most {
+		most = s.gate.MaxHold
+	}
+	if s.InTransaction && most > 0 {
+		return context.WithTimeoutCause(ctx, most, errHeldTooLong)
 	}
 	return context.WithCancel(ctx)
 }
@@ -133,6 +137,9 @@ func (s *Session) decideAgain(permits []*Permit) (*Denied, error) {
 			if err := s.find(p); err != nil {
 				return nil, err
 			}
+		}
+		if p.deferral != NotDeferred && p.Decision.Effect == access.RequireApproval && p.Decision.Approval.At == access.AtCommit {
+			p.runsFirst()
 		}
 		if p.Decision.Effect != access.Allow {
 			p.Decision.Effect = access.Deny

@@ -17,6 +17,9 @@ type Permit struct {
 	Decision access.Decision
 	Approval *access.Approval // the answer it rests on, if one was needed
 
+	deferral Deferral
+	changed  atomic.Int64 // rows, plus one; zero: not known
+
 	s       *Session
 	mark    access.Mark
 	asked   time.Time

@@ -41,6 +41,10 @@ type Session struct {
 	// Tell shows a waiting client where its request stands. Required.
 	Tell func(access.Pending)
 
+	// Defers says how far the protocol can hold back what an action changes, so that
+	// people are asked about it once it has run. Nil: not at all.
+	Defers func(*access.Action, *access.Quorum) Deferral
+
 	// Kicks promises that the protocol kicks the journal soon behind every Ask.
 	Kicks bool
 

@@ -36,7 +36,8 @@ func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
 	}
 	r.approval = &access.Quorum{Expires: c.expiry(who, a), From: c.approvers(who, a.Pos, a.From), Rules: []string{r.name},
 		Comment: c.required(who, "comment", a.Comment), Confirm: a.Confirm, Remind: c.remind(who, a), Channels: c.channelNames(who, a.Channels),
-		Escalate: c.escalation(who, a), Grant: c.grant(who, a)}
+		Escalate: c.escalation(who, a), Grant: c.grant(who, a), At: c.moment(who, a), Preview: a.Preview.Value == "run", MaxHold: c.maxHold(who, a)}
+	slices.SortFunc(r.approval.From, func(a, b access.Approvers) int { return strings.Compare(a.Group, b.Group) })
 	r.wantReason, r.wantTicket = c.required(who, "reason", a.Reason), c.required(who, "ticket", a.Ticket)
 }
 
@@ -108,6 +109,24 @@ func (c *compiler) escalation(who string, a *approvalSpec) *access.Escalation {
 	return &access.Escalation{After: e.After.Value, To: c.approvers(who, e.Pos, e.To)}
 }
 
+// moment reads when people are asked.
+func (c *compiler) moment(who string, a *approvalSpec) access.Moment {
+	if a.At.Given() && a.At.Value != string(access.AtCommit) {
+		c.fail(a.At.Pos, "%s: at is commit, or left out", who)
+	}
+	if a.Preview.Given() && (a.Preview.Value != "run" || !a.At.Given()) {
+		c.fail(a.Preview.Pos, "%s: preview is run, together with at: commit", who)
+	}
+	return access.Moment(a.At.Value)
+}
+
+func (c *compiler) maxHold(who string, a *approvalSpec) time.Duration {
+	if h := a.MaxHold; h.Given() && (h.Value < time.Second || h.Value > time.Hour) {
+		c.fail(h.Pos, "%s: max_hold must be between 1s and 1h", who)
+	}
+	return a.MaxHold.Value
+}
+
 // grant reads what an answer binds to: one action, or its shape.
 func (c *compiler) grant(who string, a *approvalSpec) *access.Grant {
 	shape := a.Binds.Value == "shape"
@@ -132,95 +151,13 @@ func (c *compiler) grant(who string, a *approvalSpec) *access.Grant {
 	return &access.Grant{For: g.For.Value, Uses: g.Uses, Rows: g.Rows}
 }
 
-// mergeQuorums asks everybody whom any rule names, in the highest number, within
-// the shortest time, and permits what all of them do.
+// mergeQuorums asks for what all rules demand together.
 func mergeQuorums(asks []*finding) access.Quorum {
-	var q access.Quorum
-	for i, f := range asks {
-		a := f.rule.approval
-		q.Expires = least(q.Expires, a.Expires)
-		q.Remind = least(q.Remind, a.Remind)
-		q.Rules = append(q.Rules, f.rule.name)
-		q.Comment, q.Confirm = q.Comment || a.Comment, q.Confirm || a.Confirm
-		for _, from := range a.From {
-			q.From = need(q.From, from)
-		}
-		if i == 0 {
-			q.Grant, q.Channels = a.Grant, a.Channels
-			continue
-		}
-		q.Grant = lesser(q.Grant, a.Grant)
-		q.Channels = union(q.Channels, a.Channels)
+	q := *asks[0].rule.approval
+	for _, f := range asks[1:] {
+		q = q.With(*f.rule.approval)
 	}
-	byGroup(q.From)
-	q.Escalate = mergeEscalations(asks)
 	return q
-}
-
-// mergeEscalations makes a second quorum of several: once the last of them
-// escalates, each rule's own second one, and the first of a rule that has none.
-func mergeEscalations(asks []*finding) *access.Escalation {
-	var e *access.Escalation
-	var to []access.Approvers
-	for _, f := range asks {
-		a := f.rule.approval
-		second := a.From
-		if a.Escalate != nil {
-			if e == nil {
-				e = &access.Escalation{}
-			}
-			e.After, second = max(e.After, a.Escalate.After), a.Escalate.To
-		}
-		for _, s := range second {
-			to = need(to, s)
-		}
-	}
-	if e != nil {
-		byGroup(to)
-		e.To = to
-	}
-	return e
-}
-
-func byGroup(all []access.Approvers) {
-	slices.SortFunc(all, func(a, b access.Approvers) int { return strings.Compare(a.Group, b.Group) })
-}
-
-// need adds a requirement; the highest count for a group holds.
-func need(all []access.Approvers, a access.Approvers) []access.Approvers {
-	for i := range all {
-		if all[i].Group == a.Group {
-			all[i].Count = max(all[i].Count, a.Count)
-			return all
-		}
-	}
-	return append(all, a)
-}
-
-// least is the shorter of two times, of which zero is none.
-func least(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
-}
-
-// lesser permits what both grants do; none where one is missing.
-func lesser(a, b *access.Grant) *access.Grant {
-	if a == nil || b == nil {
-		return nil
-	}
-	return &access.Grant{For: min(a.For, b.For), Uses: min(a.Uses, b.Uses), Rows: min(a.Rows, b.Rows)}
-}
-
-// union is where both are shown; one that is shown everywhere stays so.
-func union(a, b []string) []string {
-	if len(a) == 0 || len(b) == 0 {
-		return nil
-	}
-	all := slices.Concat(a, b)
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // unexplained returns a rule that wants to know why, and what it wants.

@@ -128,3 +128,22 @@ func TestAccountsOfOnePerson(t *testing.T) {
 		t.Error(d.Message)
 	}
 }
+
+func TestMomentsAreMerged(t *testing.T) {
+	s := loadRules(t, allowed+withGrant("one", "at: commit, preview: run, max_hold: 5m")+
+		"  - {id: two, match: {verbs: [update]}, effect: require_approval, approval: {from: [{group: dba}], at: commit, max_hold: 1m}}\n"+
+		"  - {id: three, match: {verbs: [delete]}, effect: require_approval, approval: {from: [{group: dba}]}}\n")
+	for verb, want := range map[access.Verb]access.Quorum{
+		access.VerbInsert: {At: access.AtCommit, Preview: true, MaxHold: 5 * time.Minute},
+		access.VerbUpdate: {At: access.AtCommit, MaxHold: time.Minute},
+		access.VerbDelete: {MaxHold: 5 * time.Minute},
+	} {
+		got := s.Decide(ask(verb)).Approval
+		if got.At != want.At || got.Preview != want.Preview || got.MaxHold != want.MaxHold {
+			t.Errorf("%s: %+v", verb, got)
+		}
+	}
+	if !s.Posture(ask(access.VerbInsert).Subject, ask(access.VerbInsert).Resource).Restricted {
+		t.Error("what is asked about at commit must be what was judged")
+	}
+}

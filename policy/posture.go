@@ -31,11 +31,17 @@ func (s *Set) Posture(subject access.Subject, resource access.Resource) access.P
 			p.May = false // denies whatever is asked
 		case rule.mask != nil:
 			p.Masked, p.Restricted = true, true
-		case rule.onObjects(), rule.facts() != 0:
+		case rule.onObjects(), rule.facts() != 0, rule.understands():
 			p.Restricted = true
 		}
 	})
 	return p
+}
+
+// understands reports whether what the rule asks people about must be fully
+// understood to be asked about as it says.
+func (r *rule) understands() bool {
+	return r.approval != nil && (r.approval.At != access.Before || r.approval.Grant != nil)
 }
 
 // writes reports whether the rule is about verbs that do more than read.

@@ -87,6 +87,9 @@ type approvalSpec struct {
 	Remind   strictyaml.At[time.Duration] `yaml:"remind"`
 	Escalate *escalateSpec                `yaml:"escalate"`
 	Channels texts                        `yaml:"channels"`
+	At       text                         `yaml:"at"`
+	Preview  text                         `yaml:"preview"`
+	MaxHold  strictyaml.At[time.Duration] `yaml:"max_hold"`
 }
 
 type grantSpec struct {

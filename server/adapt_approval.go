@@ -85,11 +85,9 @@ func request(v *approval.View) v1.Request {
 	}
 	if v.Content != nil {
 		r.Action, r.Whole = v.Content.Text, true
-		for _, arg := range v.Content.Args {
-			r.Args = append(r.Args, argument(arg))
-		}
-		for _, b := range v.Content.Binding {
-			r.Binding = append(r.Binding, b.Name+" = "+b.Value)
+		r.Args, r.Binding = arguments(v.Content.Args), bindings(v.Content.Binding)
+		for _, p := range v.Content.Parts {
+			r.Parts = append(r.Parts, v1.Part{Text: p.Text, Args: arguments(p.Args), Binding: bindings(p.Binding), Rows: p.Rows})
 		}
 	}
 	terms(v, &r)
@@ -136,6 +134,20 @@ func quorum(from []access.Approvers) []v1.Quorum {
 		out = append(out, v1.Quorum{Group: q.Group, Count: q.Count})
 	}
 	return out
+}
+
+func arguments(args []approval.Arg) (all []string) {
+	for _, arg := range args {
+		all = append(all, argument(arg))
+	}
+	return all
+}
+
+func bindings(settings []access.Setting) (all []string) {
+	for _, b := range settings {
+		all = append(all, b.Name+" = "+b.Value)
+	}
+	return all
 }
 
 // argument shows a bound value to an approver, who must see what will run.

@@ -110,3 +110,65 @@ func TestApprovalRecordsNoMaskedValues(t *testing.T) {
 		t.Errorf("%v, %d events", err, events)
 	}
 }
+
+const commitRules = `
+apiVersion: sluice/v1
+kind: Policy
+metadata: {name: access}
+spec:
+  rules:
+  - {id: engineers, match: {groups: [engineering], access: [read, write]}, effect: allow}
+  - id: ask
+    match: {groups: [engineering], access: [write]}
+    effect: require_approval
+    approval: {from: [{group: dba}], at: commit, preview: run}
+`
+
+// A transaction waits at its commit, with what it did; so does a single statement.
+func TestApprovalAtCommit(t *testing.T) {
+	g := open(t, writeHouse(t, commitRules))
+	bob := g.client(t, "bob")
+	answer := func(approve bool, want ...int64) {
+		t.Helper()
+		id := waitForRequest(t, bob)
+		r, err := bob.Request(t.Context(), id)
+		if err != nil || len(r.Parts) != len(want) || r.Verb != "commit" {
+			t.Errorf("show: %v %+v", err, r)
+		}
+		for i := range min(len(want), len(r.Parts)) {
+			if r.Parts[i].Rows != want[i] || !strings.Contains(r.Action, r.Parts[i].Text) {
+				t.Errorf("statement %d: %+v", i+1, r.Parts[i])
+			}
+		}
+		if _, err := bob.Vote(t.Context(), id, approve, "so be it"); err != nil {
+			t.Error(err)
+		}
+	}
+	type result struct{ out, errs string }
+	run := func(statements ...string) chan result {
+		done := make(chan result, 1)
+		go func() {
+			out, errs := g.psql(t, "alice", "pw", statements...)
+			done <- result{out, errs}
+		}()
+		return done
+	}
+	waiting := run("BEGIN", "UPDATE customers SET email = 'x'", "DELETE FROM customers WHERE id = 2", "COMMIT")
+	answer(true, 2, 1)
+	if got := <-waiting; !strings.HasSuffix(got.out, "COMMIT\n") {
+		t.Errorf("%+v", got)
+	}
+	waiting = run("BEGIN", "DELETE FROM customers", "COMMIT", "ROLLBACK")
+	answer(false, 1)
+	if got := <-waiting; !strings.Contains(got.errs, "was rejected by bob: so be it") || !strings.Contains(got.errs, "rolled back") {
+		t.Errorf("%+v", got)
+	}
+	waiting = run("INSERT INTO customers VALUES (7, 'z')")
+	answer(true, 1)
+	if got := <-waiting; got.out != "INSERT 0 1\n" {
+		t.Errorf("%+v", got)
+	}
+	if got := <-run("SELECT id, email FROM customers ORDER BY id"); got.out != "1|x\n7|z\n" {
+		t.Errorf("%+v", got)
+	}
+}

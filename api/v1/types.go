@@ -82,6 +82,7 @@ type Request struct {
 	Votes    []Vote    `json:"votes,omitempty"`
 	Args     []string  `json:"args,omitempty"`    // bound values
 	Binding  []string  `json:"binding,omitempty"` // settings that give the text its meaning: role, search_path, ...
+	Parts    []Part    `json:"parts,omitempty"`   // of a commit: what has run, and becomes final with it
 	MayVote  bool      `json:"may_vote"`          // the caller may approve or reject it
 	WhyNot   string    `json:"why_not,omitempty"` // what keeps the caller from answering
 
@@ -101,6 +102,14 @@ type Request struct {
 	Expected *Expected   `json:"expected,omitempty"`
 	Before   []Past      `json:"before,omitempty"`  // what the session did until it asked, newest first; one request only
 	Similar  []Precedent `json:"similar,omitempty"` // past requests for the same statement but for constants; one request only
+}
+
+// A Part is one statement of a transaction that waits for its commit.
+type Part struct {
+	Text    string   `json:"text"`
+	Args    []string `json:"args,omitempty"`
+	Binding []string `json:"binding,omitempty"`
+	Rows    int64    `json:"rows"` // that it changed; -1: not known
 }
 
 // An Escalation says who is asked as well, and from when.

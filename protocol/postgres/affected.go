@@ -141,10 +141,18 @@ func (s *session) await(ch <-chan verdict) (verdict, error) {
 }
 
 // awaitExecute lets a limited Execute stand, or makes the client's pipeline fail.
-func (s *session) awaitExecute(ch <-chan verdict) error {
+func (s *session) awaitExecute(ch <-chan verdict, e *entry) error {
 	v, err := s.await(ch)
-	if err != nil || v.over == nil {
+	if err != nil {
 		return err
+	}
+	if v.within && e != nil {
+		if v.over, err = s.askEnded(e.permits[0]); err != nil {
+			return err
+		}
+	}
+	if v.over == nil {
+		return nil
 	}
 	return s.refuseBind(&entry{kind: kindBind, segment: s.segment}, v.over)
 }
@@ -154,7 +162,7 @@ func (s *session) awaitExecute(ch <-chan verdict) error {
 func (s *session) endCopyData() error {
 	if ch := s.copying; ch != nil {
 		s.copying = nil
-		return s.awaitExecute(ch)
+		return s.awaitExecute(ch, nil)
 	}
 	if sc := s.script; sc != nil {
 		s.script = nil

@@ -233,7 +233,15 @@ func (s *session) push(e *entry) error {
 // refusal comes back as such; an error ends the session.
 func (s *session) ask(actions ...access.Action) ([]*pipeline.Permit, *refusal, error) {
 	s.gate.InTransaction = byte(s.status.Load()) != 'I'
+	if s.debts.any() {
+		return s.askIndebted(actions)
+	}
 	permits, err := s.gate.Ask(s.waiting.context(s.ctx), actions...)
+	return s.asked(permits, err, actions)
+}
+
+// asked makes of the pipeline's answer what ask returns.
+func (s *session) asked(permits []*pipeline.Permit, err error, actions []access.Action) ([]*pipeline.Permit, *refusal, error) {
 	s.maskedNow.Store(s.gate.Posture().Masked)
 	if werr := s.stopWatching(); werr != nil && err == nil {
 		for _, p := range permits {
@@ -242,6 +250,7 @@ func (s *session) ask(actions ...access.Action) ([]*pipeline.Permit, *refusal, e
 		return nil, nil, werr
 	}
 	if err == nil {
+		preview(permits)
 		return permits, nil, nil
 	}
 	var d *pipeline.Denied
@@ -287,6 +296,7 @@ func (s *session) query(body []byte) error {
 	if err != nil {
 		return err
 	}
+	s.debts.judging(b)
 	permits, refused, err := s.ask(actions...)
 	if err != nil {
 		return err
@@ -338,6 +348,8 @@ func (s *session) forwardQuery(e *entry, b *query.Batch, d *describer, permits [
 	for _, st := range b.Statements {
 		s.follow(st)
 	}
+	s.debts.queried(b)
+	s.owe(permits...)
 	s.input(permits)
 	s.hold(permits...)
 	e.sent = s.srv.Now()
@@ -380,6 +392,7 @@ func (s *session) refuseForwarded(e *entry, permits []*pipeline.Permit, why erro
 func (s *session) follow(st *query.Statement) {
 	s.env.follow(st)
 	s.followLexical(st)
+	s.debts.follow(st, s.segment)
 }
 
 // function handles FunctionCall, the fast path: an action like any other.

@@ -19,7 +19,8 @@
 //     what is in flight.
 //   - affected.go keeps limits on changed rows: it waits for the command tag before
 //     anything is final; script.go sends a Query so that this is possible. limits.go
-//     bounds results, timeout.go time; canceller.go stops what goes on.
+//     bounds results, timeout.go time; canceller.go stops what goes on. commit.go has
+//     commits wait for people.
 //   - result.go and copy.go mask and limit what comes back, computed.go says what
 //     views compute from masked columns; redact.go keeps
 //     values out of the record; errors.go puts denials into PostgreSQL's words.

@@ -146,7 +146,7 @@ func (s *session) canonicalParse(e *entry, b *query.Batch, def *prepared, asks b
 
 func approved(permits []*pipeline.Permit) bool {
 	for _, p := range permits {
-		if p.Approval != nil {
+		if p.Approval != nil || p.Deferred() != pipeline.NotDeferred {
 			return true
 		}
 	}
@@ -218,6 +218,7 @@ func (s *session) bind(msg []byte) error {
 	if err != nil {
 		return err
 	}
+	s.debts.mixed, s.debts.returns = false, d.judged[len(d.judged)-1] == nil || d.judged[len(d.judged)-1].ReturnsRows
 	permits, refused, err := s.ask(action)
 	if err != nil {
 		return err
@@ -302,8 +303,17 @@ func (s *session) execute(msg []byte) error {
 	if po.counted && m.Limited() && po.judged.ReturnsRows {
 		return s.refuseExecute(e, partial(po.permit))
 	}
+	if r, err := s.uncleared(po); r != nil || err != nil {
+		if err == nil {
+			e.deny = r
+			err = s.push(e)
+			s.out = wire.AppendExecute(s.out, s.marker)
+		}
+		return err
+	}
 	po.ran.Store(true)
 	e.permits = []*pipeline.Permit{po.permit}
+	s.owe(po.permit)
 	return s.forwardExecute(e, po, msg)
 }
 
@@ -364,7 +374,7 @@ func (s *session) forwardExecute(e *entry, po *portal, msg []byte) error {
 	s.arm(e, po.permit)
 	switch {
 	case ch != nil && !copyIn:
-		return s.awaitExecute(ch)
+		return s.awaitExecute(ch, e)
 	case !copyIn:
 		return nil
 	}

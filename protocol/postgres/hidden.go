@@ -28,8 +28,9 @@ func (s *session) settleEnv() error {
 	if !s.env.unsure {
 		return nil
 	}
-	if byte(s.status.Load()) == 'E' && !s.queue.idle() {
-		// A ROLLBACK may be in flight, and what stands behind it is judged now.
+	if !s.queue.idle() {
+		// A ROLLBACK may be in flight, or what fails the transaction, and what stands
+		// behind it is judged now.
 		if err := s.settleQueue(); err != nil {
 			return err
 		}

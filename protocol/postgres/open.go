@@ -93,7 +93,7 @@ func (s *session) connect(ctx context.Context, st *startup) error {
 	s.client = &clientWriter{conn: st.Conn, now: s.srv.Now}
 	s.queue, s.names = newQueue(), newNames()
 	s.redacted = map[*access.Origin]string{}
-	s.gate.Tell, s.gate.Redact, s.gate.Find = s.tell, s.redact, s.find
+	s.gate.Tell, s.gate.Redact, s.gate.Find, s.gate.Defers = s.tell, s.redact, s.find, s.defers
 	s.maskedNow.Store(s.gate.Posture().Masked)
 	s.status.Store('I')
 	s.active.Store(s.srv.Now().UnixNano())

@@ -32,9 +32,15 @@ func (s *session) finishStatement(st *query.Statement, p *pipeline.Permit, cur *
 		}
 	}
 	if p != nil {
+		if n, ok := changedRows(msg); ok && p.Deferred() != pipeline.NotDeferred {
+			p.Changed(n)
+		}
 		s.holdOutcome(held{p, o})
 	}
 	if st != nil {
+		if st.Tx == query.TxCommit || st.Tx == query.TxPrepare || st.Tx == query.TxRollback {
+			s.ended.Add(1)
+		}
 		if st.DDL && s.env.loader != nil {
 			s.ddl = true
 		}
@@ -152,8 +158,8 @@ func (s *session) failure(e *entry, msg []byte) error {
 	case late != nil:
 		text = late.Code + " " + late.Message
 		s.replace(msg, wire.AppendReport(nil, 'E', *late))
-	case e.deny != nil && se.Severity == "ERROR":
-		s.replace(msg, wire.AppendReport(nil, 'E', e.deny.report))
+	case e.refusal() != nil && se.Severity == "ERROR":
+		s.replace(msg, wire.AppendReport(nil, 'E', e.refusal().report))
 	case shown != nil:
 		s.replace(msg, shown)
 	}
@@ -190,6 +196,7 @@ func (s *session) endSegment(e *entry, status byte) {
 	r.failed, r.suspended, r.tx = false, false, status != 'I'
 	if status == 'I' {
 		finishUnused(s.names.endTransaction())
+		s.ended.Add(1)
 	}
 	if s.ddl && status == 'I' {
 		s.ddl = false

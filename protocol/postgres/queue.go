@@ -46,10 +46,21 @@ type entry struct {
 	scripted bool // a Query sent as a script
 	copying  bool // readUpstream's: of a script, the upstream reads COPY data
 
+	// unwanted is set where what the entry did is taken back, as people did not agree.
+	unwanted atomic.Pointer[refusal]
+
 	timeout atomic.Pointer[timeout] // the clock of what runs under a limit
 
 	// cover is the record of the Bind that was read together with this Parse.
 	cover atomic.Pointer[pipeline.Permit]
+}
+
+// refusal is what the client is told in the place of the upstream's error; nil: that.
+func (e *entry) refusal() *refusal {
+	if e.deny != nil {
+		return e.deny
+	}
+	return e.unwanted.Load()
 }
 
 // begin lets the client's reader go on behind an Execute of COPY FROM STDIN.

@@ -147,9 +147,13 @@ func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
 		s.pop(e)
 		return nil
 	}
+	within := po.cur.hold != nil
 	s.endResult(&po.cur, msg)
 	s.finishStatement(po.judged, po.permit, &po.cur, msg)
 	finishUnused(s.names.settle(e, 0, confirmed))
+	if within {
+		e.decide(verdict{within: true})
+	}
 	s.pop(e)
 	return nil
 }

@@ -117,7 +117,13 @@ func (s *session) step(sc *script, st step) (on bool, err error) {
 		return false, s.endScript()
 	case v.within:
 		sc.e.disarm()
-		return true, nil
+		refused, err := s.askEnded(sc.e.permits[sc.next-1])
+		if err == nil && refused != nil {
+			sc.e.unwanted.Store(refused)
+			s.out = wire.AppendBind(s.out, "", s.marker)
+			return false, s.endScript()
+		}
+		return err == nil, err
 	}
 	return false, s.endScript()
 }

@@ -78,6 +78,7 @@ type session struct {
 	judging      *query.Env         // that it is judged in
 	script       *script            // a Query whose COPY data the client is sending
 	copying      <-chan verdict     // of a limited COPY whose data the client is sending
+	debts        debts              // what has run and waits for its commit to be approved
 	streaming    int                // bytes of a long CopyData message that are still to come
 	redacted     map[*access.Origin]string
 
@@ -86,8 +87,9 @@ type session struct {
 	ddl     bool   // the catalog may have changed in this transaction
 	scratch []byte // for a masked row
 
-	maskedNow atomic.Bool // some mask could apply
-	stale     atomic.Bool // the catalog has changed since the last wait for a fresh one
+	maskedNow atomic.Bool   // some mask could apply
+	ended     atomic.Uint64 // transactions that have ended
+	stale     atomic.Bool   // the catalog has changed since the last wait for a fresh one
 }
 
 // serve runs the session to its end.
