@@ -65,8 +65,9 @@ var rules = map[string]rule{
 	"audit/journal":                {may: join(words, helpers, "audit"), why: "the writer and the reader of what audit describes"},
 	"audit/search":                 {may: join(words, helpers, "audit", "audit/journal", "store"), why: "finds records by the index that it keeps in the store"},
 	"recording/file":               {may: join(words, helpers, "recording"), why: "puts recordings on disk in the background"},
-	"identity":                     {may: join(words, helpers, "protocol", "store"), why: "implements protocol.Directory over users and tokens"},
+	"identity":                     {may: join(words, helpers, "protocol", "store", "internal/seal"), why: "implements protocol.Directory over users and tokens"},
 	"identity/local":               {may: join(words, helpers, "identity", "protocol", "store"), why: "users from YAML"},
+	"identity/oidc":                {may: join(words, "internal/seal"), why: "OpenID Connect: asks providers, knows nothing of who is let in"},
 	"identity/token":               {may: join(words, helpers, "identity", "protocol", "store"), why: "short-lived credentials"},
 	"approval":                     {may: join(words, helpers, "store"), why: "implements pipeline.Approver over the store"},
 	"resource":                     {may: join(words, "protocol", "secret", "config"), why: "implements protocol.Targets over the configuration"},
@@ -88,6 +89,8 @@ var rules = map[string]rule{
 
 	// Beside the product.
 	"internal/eventloop":   {why: "epoll for adapters; knows connections, not what they say"},
+	"internal/seal":        {pure: true, why: "bytes in, bytes out: what the gateway hands out and takes back, encrypted"},
+	"internal/oidctest":    {why: "an OpenID provider for tests, that can lie"},
 	"internal/uuid7":       {pure: true, why: "RFC 9562 identifiers from a given time"},
 	"internal/jsonpath":    {pure: true, why: "the paths into JSON that policy checks and mask follows"},
 	"internal/sqlgen":      {pure: true, why: "random SQL from a seed, for tests that must hold whatever a statement is"},
@@ -128,6 +131,8 @@ var libraries = map[string]struct {
 	"golang.org/x/sys":                    {[]string{"query/postgres/worker", "audit/journal", "server", "cli", "internal/eventloop"}, "confinement, locks, fdatasync, epoll"},
 	"golang.org/x/crypto":                 {[]string{"identity", "identity/local", "identity/token", "protocol/postgres"}, "SCRAM's key derivation"},
 	"golang.org/x/text":                   {[]string{"identity", "identity/local", "protocol/postgres"}, "SASLprep's normalisation"},
+	"github.com/coreos/go-oidc/v3":        {[]string{"identity/oidc"}, "discovery, keys and signatures of ID tokens"},
+	"golang.org/x/oauth2":                 {[]string{"identity/oidc"}, "go-oidc's words for endpoints and tokens; PKCE"},
 	"github.com/lib/pq":                   {[]string{"e2e"}, "a second driver to test with"},
 	"github.com/rogpeppe/go-internal":     {[]string{"e2e"}, "scripts as tests"},
 	"pgregory.net/rapid":                  {nil, "property tests"},
