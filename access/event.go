@@ -24,6 +24,7 @@ const (
 	RecordingFailed   EventType = "recording.failed"
 	RecordingChunk    EventType = "recording.chunk" // the hash of a sealed piece of recording
 	TokenIssued       EventType = "token.issued"
+	TokenRenewed      EventType = "token.renewed" // its identity provider still vouches for the holder
 	TokenRevoked      EventType = "token.revoked"
 	AuditRead         EventType = "audit.read" // somebody looked at audit or recordings
 	GatewayStarted    EventType = "gateway.started"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/access"
+	"sluice/internal/seal"
 	"sluice/protocol"
 	"sluice/store"
 )
@@ -41,17 +42,20 @@ type Journal interface {
 	Wait(ctx context.Context, m access.Mark) error
 }
 
-// Options says what a [Directory] is built from. Key, Tokens and Journal are required.
+// Options says what a [Directory] is built from. Key, Tokens, People and Journal are required.
 type Options struct {
 	Users   []User
 	Key     access.Secret // at least 16 bytes, the same at every start: salts depend on it
 	Tokens  store.Tokens
+	People  store.People
 	Journal Journal
 
 	Now        func() time.Time // nil: time.Now
 	Rounds     int              // SCRAM iteration count; zero: 4096
 	MaxTTL     time.Duration    // longest life of a token; zero: 24 hours
 	MaxSession time.Duration    // how long a session may outlive its token; zero: 12 hours
+	LoginTTL   time.Duration    // how long a login by an identity provider lives between renewals; zero: 1 hour
+	MaxAge     time.Duration    // how long after authenticating such a login ends for good; zero: 12 hours
 }
 
 // A Directory proves who clients are and keeps watch over it. Safe for
@@ -59,19 +63,22 @@ type Options struct {
 type Directory struct {
 	o        Options
 	key      []byte
+	box      *seal.Box // for refresh tokens
 	throttle *throttle
 	version  atomic.Uint64
 
 	change sync.Mutex // held by whoever changes users or tokens; taken before mu
 
-	mu     sync.RWMutex // guards what follows
-	users  map[string]*account
+	mu     sync.RWMutex        // guards what follows
+	users  map[string]*account // local ones, by name
+	people map[string]*account // those whom providers vouch for, by name; a local user of that name hides one
 	tokens tokenTable
 }
 
 // An account is a user as loaded, with what is kept of the password.
 type account struct {
 	subject     access.Subject
+	provided    string // the provider's own name for the person; empty: a local user
 	fingerprint []byte // keyed hash of the password: did it change?
 	generation  uint64 // of the password, over the life of the process
 	passwords   []keys // one for each accepted spelling; empty: no password
@@ -79,15 +86,19 @@ type account struct {
 
 // New returns a directory of o.Users and the tokens in the store.
 func New(ctx context.Context, o Options) (*Directory, error) {
-	if o.Tokens == nil || o.Journal == nil {
+	if o.Tokens == nil || o.People == nil || o.Journal == nil {
 		return nil, errors.New("identity: incomplete options")
 	}
 	if len(o.Key.Reveal()) < 16 {
 		return nil, errors.New("identity: key shorter than 16 bytes")
 	}
 	o.defaults()
-	d := &Directory{o: o, key: []byte(o.Key.Reveal()), throttle: newThrottle(), tokens: newTokenTable()}
-	if err := d.load(ctx); err != nil {
+	box, err := seal.New([]byte(o.Key.Reveal()), "refresh token v1")
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	d := &Directory{o: o, key: []byte(o.Key.Reveal()), box: box, throttle: newThrottle(), people: map[string]*account{}, tokens: newTokenTable()}
+	if err := errors.Join(d.load(ctx), d.loadPeople(ctx)); err != nil {
 		return nil, err
 	}
 	return d, d.Swap(o.Users)
@@ -105,6 +116,12 @@ func (o *Options) defaults() {
 	}
 	if o.MaxSession <= 0 {
 		o.MaxSession = 12 * time.Hour
+	}
+	if o.LoginTTL <= 0 {
+		o.LoginTTL = time.Hour
+	}
+	if o.MaxAge <= 0 {
+		o.MaxAge = 12 * time.Hour
 	}
 }
 
@@ -156,25 +173,46 @@ func (d *Directory) salt(user string) []byte {
 	return mac(d.key, "scram salt v1\x00", user)[:saltSize]
 }
 
-// Lookup returns a user as of now.
+// find returns the account of a name. The caller holds mu.
+func (d *Directory) find(name string) *account {
+	if a := d.users[name]; a != nil {
+		return a
+	}
+	return d.people[name]
+}
+
+// of returns the account of a name if issuer vouches for it: names are unique,
+// but a local user may have taken one over. The caller holds mu.
+func (d *Directory) of(issuer, name string) *account {
+	if a := d.find(name); a != nil && a.subject.Issuer == issuer {
+		return a
+	}
+	return nil
+}
+
+// Lookup returns a user as of now; one of an identity provider as of the last
+// sign-in or renewal.
 func (d *Directory) Lookup(issuer, id string) (access.Subject, error) {
-	if issuer == Local {
-		d.mu.RLock()
-		defer d.mu.RUnlock()
-		if a := d.users[id]; a != nil {
-			return a.subject, nil
-		}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if a := d.of(issuer, id); a != nil {
+		return a.subject, nil
 	}
 	return access.Subject{}, fmt.Errorf("identity: no user %s/%s", issuer, id)
 }
 
-// Users returns all local users, in no order.
+// Users returns all users, in no order.
 func (d *Directory) Users() []access.Subject {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	all := make([]access.Subject, 0, len(d.users))
+	all := make([]access.Subject, 0, len(d.users)+len(d.people))
 	for _, a := range d.users {
 		all = append(all, a.subject)
+	}
+	for name, a := range d.people {
+		if d.users[name] == nil {
+			all = append(all, a.subject)
+		}
 	}
 	return all
 }
@@ -198,6 +236,9 @@ func (d *Directory) Current(s access.Subject, credential string) (access.Subject
 	if err := d.stands(s.ID, credential, now); err != nil {
 		return access.Subject{}, err
 	}
+	if at := d.authenticated(d.tokens.byID[credential]); at.After(fresh.AuthTime) {
+		fresh.AuthTime = at // they proved it again since
+	}
 	return *fresh, nil
 }
 
@@ -205,8 +246,8 @@ func (d *Directory) chain(s *access.Subject) (*access.Subject, error) {
 	if s == nil {
 		return nil, nil
 	}
-	a := d.users[s.ID]
-	if s.Issuer != Local || a == nil {
+	a := d.of(s.Issuer, s.ID)
+	if a == nil {
 		return nil, fmt.Errorf("user %s was removed", s.ID)
 	}
 	actor, err := d.chain(s.Actor)
@@ -214,6 +255,9 @@ func (d *Directory) chain(s *access.Subject) (*access.Subject, error) {
 		return nil, err
 	}
 	fresh := a.subject
-	fresh.AuthTime, fresh.Claims, fresh.Actor = s.AuthTime, s.Claims, actor
+	fresh.AuthTime, fresh.Actor = s.AuthTime, actor
+	if a.provided == "" {
+		fresh.Claims = s.Claims
+	}
 	return &fresh, nil
 }

@@ -144,7 +144,7 @@ const fewRounds = 16 // what is tested does not depend on how slow the derivatio
 
 func (w *world) options() Options {
 	return Options{
-		Users: w.users, Key: access.NewSecret("0123456789abcdef0123456789abcdef"), Tokens: &w.memory, Journal: &w.notes,
+		Users: w.users, Key: access.NewSecret("0123456789abcdef0123456789abcdef"), Tokens: &w.memory, People: &w.memory, Journal: &w.notes,
 		Now: func() time.Time { return w.now }, Rounds: fewRounds,
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"sluice/access"
 	"sluice/protocol"
+	"sluice/store"
 )
 
 // How a Login's Credential names what was proven.
@@ -26,7 +27,7 @@ func (d *Directory) SCRAM(user string) protocol.SCRAM {
 	s := protocol.SCRAM{Salt: d.salt(user), Iterations: d.o.Rounds}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	a := d.users[user]
+	a := d.find(user)
 	if a == nil {
 		return s
 	}
@@ -34,8 +35,8 @@ func (d *Directory) SCRAM(user string) protocol.SCRAM {
 		s.Verifiers = append(s.Verifiers, protocol.Verifier{StoredKey: k.stored, ServerKey: k.server, Login: a.passwordLogin(now)})
 	}
 	for _, t := range d.tokens.of(user) {
-		if t.live(now) {
-			s.Verifiers = append(s.Verifiers, protocol.Verifier{StoredKey: t.StoredKey, ServerKey: t.ServerKey, Login: a.tokenLogin(t, now)})
+		if login, err := d.tokenLogin(t, now); err == nil {
+			s.Verifiers = append(s.Verifiers, protocol.Verifier{StoredKey: t.StoredKey, ServerKey: t.ServerKey, Login: login})
 		}
 	}
 	return s
@@ -51,8 +52,38 @@ func (a *account) passwordLogin(now time.Time) protocol.Login {
 	return protocol.Login{Subject: a.proven(now), Credential: passwordCredential + strconv.FormatUint(a.generation, 10)}
 }
 
-func (a *account) tokenLogin(t *token, now time.Time) protocol.Login {
-	return protocol.Login{Subject: a.proven(now), Credential: t.ID, Expires: t.Expires}
+// tokenLogin is what a token proves: its holder, and who acts for them. The
+// caller holds mu.
+func (d *Directory) tokenLogin(t *token, now time.Time) (protocol.Login, error) {
+	if !t.live(now) {
+		return protocol.Login{}, ErrRefused
+	}
+	parties := append([]store.Party{{Issuer: t.Issuer, ID: t.User}}, t.Actors...)
+	var subject *access.Subject
+	for i := len(parties) - 1; i >= 0; i-- {
+		a := d.of(parties[i].Issuer, parties[i].ID)
+		if a == nil {
+			return protocol.Login{}, ErrRefused
+		}
+		s := a.subject
+		s.Actor = subject
+		subject = &s
+	}
+	subject.AuthTime = d.authenticated(t)
+	return protocol.Login{Subject: *subject, Credential: t.ID, Expires: t.Expires}, nil
+}
+
+// authenticated is when the holder of a token last proved who they are: the
+// login that it comes from may have been made fresh since. The caller holds mu.
+func (d *Directory) authenticated(t *token) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	root, _, _ := strings.Cut(t.ID, ".")
+	if first := d.tokens.byID[root]; first != nil && first.Revoked.IsZero() && first.Authenticated.After(t.Authenticated) {
+		return first.Authenticated
+	}
+	return t.Authenticated
 }
 
 // Password checks a token or password that came in clear. It derives the
@@ -100,10 +131,10 @@ func (d *Directory) Token(_ context.Context, secret access.Secret) (protocol.Log
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	t := d.tokens.byHash[hash]
-	if t == nil || !t.live(now) || d.users[t.User] == nil {
+	if t == nil {
 		return protocol.Login{}, ErrRefused
 	}
-	return d.users[t.User].tokenLogin(t, now), nil
+	return d.tokenLogin(t, now)
 }
 
 // Certificate accepts a chain that TLS verified against the gateway's client
@@ -115,13 +146,13 @@ func (d *Directory) Certificate(_ context.Context, user string, chain []*x509.Ce
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	a := d.users[user]
+	a := d.find(user)
 	if a == nil {
 		return protocol.Login{}, ErrRefused
 	}
 	sum := sha256.Sum256(chain[0].Raw)
 	return protocol.Login{
-		Subject:    a.proven(now),
+		Subject:    a.proven(chain[0].NotBefore), // nobody was asked since
 		Credential: certificateCredential + hex.EncodeToString(sum[:]),
 		Expires:    chain[0].NotAfter,
 	}, nil
@@ -131,7 +162,7 @@ func (d *Directory) Certificate(_ context.Context, user string, chain []*x509.Ce
 // open. The caller holds mu and knows that the user exists.
 func (d *Directory) stands(user, credential string, now time.Time) error {
 	if g, ok := strings.CutPrefix(credential, passwordCredential); ok {
-		if g == strconv.FormatUint(d.users[user].generation, 10) {
+		if a := d.users[user]; a != nil && g == strconv.FormatUint(a.generation, 10) {
 			return nil
 		}
 		return errors.New("the password was changed")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,19 @@ type token struct{ store.Token }
 
 func (t *token) live(now time.Time) bool { return t.Revoked.IsZero() && now.Before(t.Expires) }
 
+// involves reports whether the token is a user's, or lets them act for another.
+func (t *token) involves(user string) bool {
+	return t.User == user || slices.ContainsFunc(t.Actors, func(p store.Party) bool { return p.ID == user })
+}
+
+func (t *token) actors() string {
+	var names []string
+	for _, p := range t.Actors {
+		names = append(names, p.Issuer+"/"+p.ID)
+	}
+	return strings.Join(names, ", ")
+}
+
 // A tokenTable holds every token that still matters to a login or a session.
 type tokenTable struct {
 	byID   map[string]*token
@@ -57,7 +71,7 @@ func (tt *tokenTable) add(t *token) {
 // load reads the tokens from the store. Those made with another key cannot be
 // proven by SCRAM and are left out.
 func (d *Directory) load(ctx context.Context) error {
-	all, err := d.o.Tokens.Tokens(ctx, store.TokenFilter{Issuer: Local})
+	all, err := d.o.Tokens.Tokens(ctx, store.TokenFilter{})
 	if err != nil {
 		return fmt.Errorf("identity: load tokens: %w", err)
 	}
@@ -80,18 +94,28 @@ func (d *Directory) Issue(ctx context.Context, by protocol.Login, ttl time.Durat
 		return access.Secret{}, store.Token{}, fmt.Errorf("identity: issue token: %w", err)
 	}
 	secret := newTokenSecret()
-	d.seal(t, secret)
-	err = d.record(ctx, access.TokenIssued, by.Subject, t)
-	if err == nil {
-		err = d.o.Tokens.PutToken(ctx, t.Token)
-	}
-	if err != nil {
+	if err := d.keep(ctx, by.Subject, t, secret); err != nil {
 		return access.Secret{}, store.Token{}, fmt.Errorf("identity: issue token: %w", err)
+	}
+	return secret, t.Token, nil
+}
+
+// keep records and stores a new token; then it is good. The caller holds change.
+func (d *Directory) keep(ctx context.Context, by access.Subject, t *token, secret access.Secret) error {
+	if d.countLive(t.User, t.Created) >= maxTokens {
+		return fmt.Errorf("%d live tokens are the limit: revoke some", maxTokens)
+	}
+	d.seal(t, secret)
+	if err := d.record(ctx, access.TokenIssued, by, t); err != nil {
+		return err
+	}
+	if err := d.o.Tokens.PutToken(ctx, t.Token); err != nil {
+		return err
 	}
 	d.mu.Lock()
 	d.tokens.add(t)
 	d.mu.Unlock()
-	return secret, t.Token, nil
+	return nil
 }
 
 func (d *Directory) draft(by protocol.Login, ttl time.Duration, note string) (*token, error) {
@@ -110,13 +134,23 @@ func (d *Directory) draft(by protocol.Login, ttl time.Duration, note string) (*t
 	if _, err := d.Current(by.Subject, by.Credential); err != nil {
 		return nil, err
 	}
-	if d.countLive(by.Subject.ID, now) >= maxTokens {
-		return nil, fmt.Errorf("%d live tokens are the limit: revoke some", maxTokens)
-	}
 	t := &token{store.Token{
-		ID: newTokenID(), Issuer: Local, User: by.Subject.ID, Note: note,
-		Created: now.UTC().Truncate(time.Microsecond), Expires: now.Add(ttl).UTC().Truncate(time.Microsecond),
+		ID: newTokenID(), Issuer: by.Subject.Issuer, User: by.Subject.ID, Note: note, Authenticated: stamp(by.Subject.AuthTime),
+		Created: stamp(now), Expires: stamp(now.Add(ttl)),
 	}}
+	return t, d.derive(t, by, now)
+}
+
+// stamp is a time as the store keeps it.
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+// derive ties a token to the one that it is asked for with.
+func (d *Directory) derive(t *token, by protocol.Login, now time.Time) error {
 	if !by.Expires.IsZero() && by.Expires.Before(t.Expires) {
 		t.Expires = by.Expires
 	}
@@ -124,12 +158,12 @@ func (d *Directory) draft(by protocol.Login, ttl time.Duration, note string) (*t
 		t.ID = by.Credential + "." + strings.ToLower(rand.Text()[:8])
 	}
 	if strings.Count(t.ID, ".") > maxGenerations {
-		return nil, errors.New("too many tokens in a row, each asked for with the one before: log in again")
+		return errors.New("too many tokens in a row, each asked for with the one before: log in again")
 	}
 	if !t.live(now) {
-		return nil, errors.New("the credential used has expired")
+		return errors.New("the credential used has expired")
 	}
-	return t, nil
+	return nil
 }
 
 func (d *Directory) countLive(user string, now time.Time) (n int) {
@@ -198,7 +232,7 @@ func (d *Directory) choose(r Revocation) (chosen []*token) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for _, t := range d.tokens.byID {
-		if t.Revoked.IsZero() && (t.User == r.User || descends(t.ID, r.ID)) {
+		if t.Revoked.IsZero() && (r.User != "" && t.involves(r.User) || descends(t.ID, r.ID)) {
 			chosen = append(chosen, t)
 		}
 	}
@@ -206,7 +240,7 @@ func (d *Directory) choose(r Revocation) (chosen []*token) {
 }
 
 func (d *Directory) revoke(ctx context.Context, by access.Subject, t *token) error {
-	now := d.o.Now().UTC().Truncate(time.Microsecond)
+	now := stamp(d.o.Now())
 	if err := d.record(ctx, access.TokenRevoked, by, t); err != nil {
 		return err
 	}
@@ -214,7 +248,7 @@ func (d *Directory) revoke(ctx context.Context, by access.Subject, t *token) err
 		return err
 	}
 	d.mu.Lock()
-	t.Revoked = now
+	t.Revoked, t.Sealed = now, nil
 	d.mu.Unlock()
 	d.version.Add(1)
 	return nil
@@ -223,7 +257,7 @@ func (d *Directory) revoke(ctx context.Context, by access.Subject, t *token) err
 // Tokens lists tokens that are neither revoked nor expired, newest first; of
 // one user, or of all if user is empty.
 func (d *Directory) Tokens(ctx context.Context, user string) ([]store.Token, error) {
-	return d.o.Tokens.Tokens(ctx, store.TokenFilter{Issuer: Local, User: user, LiveAt: d.o.Now()})
+	return d.o.Tokens.Tokens(ctx, store.TokenFilter{User: user, LiveAt: d.o.Now()})
 }
 
 // Purge forgets tokens so long expired that no session may rest on them. Call
@@ -255,10 +289,14 @@ func (d *Directory) Purge(ctx context.Context) error {
 // effect.
 func (d *Directory) record(ctx context.Context, what access.EventType, by access.Subject, t *token) error {
 	now := d.o.Now().UTC()
-	mark, err := d.o.Journal.Append(&access.Event{
-		ID: uuid7.New(now), Time: now, Type: what, Subject: &by,
-		Extra: map[string]any{"token": t.ID, "user": t.User, "expires": t.Expires.Format(time.RFC3339), "note": t.Note},
-	})
+	extra := map[string]any{"token": t.ID, "user": t.User, "expires": t.Expires.Format(time.RFC3339), "note": t.Note}
+	if t.Provider != "" {
+		extra["provider"] = t.Provider
+	}
+	if len(t.Actors) > 0 {
+		extra["actors"] = t.actors()
+	}
+	mark, err := d.o.Journal.Append(&access.Event{ID: uuid7.New(now), Time: now, Type: what, Subject: &by, Extra: extra})
 	if err != nil {
 		return err
 	}

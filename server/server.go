@@ -175,7 +175,7 @@ func (s *Server) buildIdentity(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.directory, err = identity.New(ctx, identity.Options{Users: known, Key: key, Tokens: s.store, Journal: s.sessions, Now: s.o.Now,
+	s.directory, err = identity.New(ctx, identity.Options{Users: known, Key: key, Tokens: s.store, People: s.store, Journal: s.sessions, Now: s.o.Now,
 		MaxTTL: cfg.Gateway.Identity.MaxTokenTTL, MaxSession: cfg.Gateway.Identity.MaxSession})
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
