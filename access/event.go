@@ -35,7 +35,7 @@ func EventTypes() []EventType {
 	return []EventType{
 		SessionOpened, SessionRefused, SessionClosed, SessionKilled, ActionDecided, ActionCompleted,
 		ApprovalRequested, ApprovalApproved, ApprovalRejected, ApprovalWithdrawn, ApprovalExpired, ApprovalUsed, ApprovalEscalated,
-		PolicyChanged, RecordingFailed, RecordingChunk, TokenIssued, TokenRevoked, AuditRead, GatewayStarted,
+		PolicyChanged, RecordingFailed, RecordingChunk, TokenIssued, TokenRenewed, TokenRevoked, AuditRead, GatewayStarted,
 	}
 }
 

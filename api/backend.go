@@ -49,7 +49,57 @@ type SignIn interface {
 	Password(ctx context.Context, user string, password access.Secret, from string) (Opened, error)
 	// Close ends the caller's session, with the tokens asked for in it.
 	Close(ctx context.Context, c Caller) error
+
+	// Providers names the identity providers that people can choose from.
+	Providers() []string
+	// Start begins a sign-in at a provider. Errors: ErrNotFound, ErrUnavailable.
+	Start(ctx context.Context, ask LoginAsk) (Started, error)
+	// Finish ends one; ErrPending while the person has not answered. The
+	// secret is empty if a login that the caller has was made fresh.
+	Finish(ctx context.Context, f LoginFinish) (Opened, error)
+	// Exchange trades one credential for another (RFC 8693, RFC 6749 section 4.4).
+	Exchange(ctx context.Context, e Exchange) (Opened, error)
 }
+
+// A LoginAsk says how somebody wants to sign in.
+type LoginAsk struct {
+	Provider string
+	Device   bool   // on another device (RFC 8628); otherwise by this browser
+	Redirect string // where the browser returns to
+	Fresh    bool   // prove it even if the provider knows the person already
+}
+
+// A Started sign-in waits for a person.
+type Started struct {
+	Attempt  access.Secret // for Finish; proves who began
+	URL      string
+	UserCode string
+	State    string
+	Interval time.Duration
+	Expires  time.Time
+}
+
+// A LoginFinish is what came of a sign-in.
+type LoginFinish struct {
+	Provider, State, Code, Issuer, Error string
+
+	Device     bool
+	Attempt    access.Secret
+	Credential string // of a login to make fresh; empty: a new one
+	Note       string // what the new one is for
+}
+
+// An Exchange offers either Subject, a token, with Actor's, or Client with Secret.
+type Exchange struct {
+	Subject, Actor access.Secret
+	Client         string
+	Secret         access.Secret
+	TTL            time.Duration // zero: the default
+	From           string        // address
+}
+
+// ErrPending says that a person has not answered yet.
+var ErrPending = errors.New("not answered yet")
 
 // An Opened session is the one answer that holds its secret.
 type Opened struct {

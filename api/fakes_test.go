@@ -34,6 +34,10 @@ type fake struct {
 	boom     bool
 	url      string
 	closed   []string
+
+	started   []LoginAsk
+	finished  []LoginFinish
+	exchanged []Exchange
 }
 
 func newFake() *fake {
@@ -76,6 +80,36 @@ func (f *fake) Password(_ context.Context, user string, password access.Secret, 
 func (f *fake) Close(_ context.Context, c Caller) error {
 	f.closed = append(f.closed, c.Credential)
 	return nil
+}
+
+func (f *fake) Providers() []string { return []string{"idp"} }
+
+func (f *fake) Start(_ context.Context, ask LoginAsk) (Started, error) {
+	if ask.Provider != "idp" {
+		return Started{}, Errorf(ErrNotFound, "no provider")
+	}
+	f.started = append(f.started, ask)
+	return Started{Attempt: access.NewSecret("attempt"), URL: "https://idp.test/authorize", State: "state", UserCode: "CODE", Interval: time.Second, Expires: noon.Add(time.Minute)}, nil
+}
+
+// Finish takes the code for the user's name.
+func (f *fake) Finish(_ context.Context, l LoginFinish) (Opened, error) {
+	f.finished = append(f.finished, l)
+	if l.Code == "" && l.Device {
+		return Opened{}, ErrPending
+	}
+	if l.State != "state" || l.Attempt.Reveal() != "attempt" {
+		return Opened{}, Errorf(ErrForbidden, "signing in failed")
+	}
+	return f.Password(nil, l.Code, access.NewSecret(l.Code), "")
+}
+
+func (f *fake) Exchange(_ context.Context, e Exchange) (Opened, error) {
+	f.exchanged = append(f.exchanged, e)
+	if e.Subject.Reveal() == "bad" {
+		return Opened{}, Errorf(ErrCredential, "not accepted")
+	}
+	return Opened{Caller: Caller{Subject: person("ci"), Expires: noon.Add(time.Minute)}, Secret: access.NewSecret("slc_x")}, nil
 }
 
 type fakeTokens struct{ *fake }

@@ -25,7 +25,7 @@ type param struct{ name, about string }
 
 func (a *API) routes() []route {
 	all := a.openRoutes()
-	for _, more := range [][]route{a.selfRoutes(), a.requestRoutes(), a.sessionRoutes(), a.auditRoutes(), a.policyRoutes()} {
+	for _, more := range [][]route{a.selfRoutes(), a.loginRoutes(), a.requestRoutes(), a.sessionRoutes(), a.auditRoutes(), a.policyRoutes()} {
 		all = append(all, more...)
 	}
 	return all

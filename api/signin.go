@@ -4,6 +4,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"strings"
 
 	"sluice/access"
 )
@@ -14,6 +15,9 @@ func (a *API) signInRoutes() []route {
 	return []route{
 		{method: "GET", path: "/signin", open: true, handle: a.signInPage},
 		{method: "POST", path: "/signin", open: true, handle: a.signInPassword},
+		{method: "GET", path: "/signin/{provider}", open: true, handle: a.signInWith},
+		{method: "GET", path: "/signin/callback", open: true, handle: a.signInCallback},
+		{method: "POST", path: "/oauth2/token", open: true, handle: a.oauthToken},
 		{method: "POST", path: "/signout", open: true, handle: a.signOut},
 	}
 }
@@ -24,6 +28,17 @@ type signInForm struct {
 	Who                       string // signed in already
 	CSRF                      string
 	Fresh                     bool
+	Providers                 []providerLink
+}
+
+type providerLink struct{ Name, URL string }
+
+// links lead to the providers' own sign-in.
+func (c *call) links(f signInForm) (all []providerLink) {
+	for _, name := range c.api.SignIn.Providers() {
+		all = append(all, providerLink{name, strings.Replace(SignInURL(f.Next, f.Fresh), "/signin", "/signin/"+name, 1)})
+	}
+	return all
 }
 
 func (a *API) signInPage(c *call) error {
@@ -52,7 +67,7 @@ func (a *API) signInPassword(c *call) error {
 // signInFailed shows the form again with what was wrong, if that is for the
 // person to know.
 func (c *call) signInFailed(f signInForm, err error) error {
-	for _, known := range []error{ErrCredential, ErrTooMany, ErrForbidden, ErrUnavailable, ErrInvalid} {
+	for _, known := range []error{ErrCredential, ErrTooMany, ErrForbidden, ErrUnavailable, ErrInvalid, ErrNotFound} {
 		if errors.Is(err, known) {
 			p := c.problem(err)
 			f.Problem, f.Hint = p.Detail, p.Hint
@@ -94,6 +109,7 @@ func (c *call) showSignIn(status int, f signInForm) error {
 	h := c.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+	f.Providers = c.links(f)
 	c.begun = true
 	c.w.WriteHeader(status)
 	return dropped(signInTemplate.Execute(c.w, f))
@@ -113,7 +129,8 @@ button, .provider { display: block; width: 100%; box-sizing: border-box; padding
 {{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}{{with .Hint}}<p>{{.}}</p>{{end}}
 {{with .Who}}<form method="post" action="/signout"><p>You are signed in as <strong>{{.}}</strong>.</p>
 <input type="hidden" name="csrf" value="{{$.CSRF}}"><button>Sign out</button></form>{{end}}
-{{if or (not .Who) .Fresh}}<form method="post" action="/signin">
+{{if or (not .Who) .Fresh}}{{range .Providers}}<a class="provider" href="{{.URL}}">Sign in with {{.Name}}</a>
+{{end}}<form method="post" action="/signin">
 <input type="hidden" name="next" value="{{.Next}}">
 <label>Name <input name="user" value="{{.Name}}" autocomplete="username" autocapitalize="none" required></label>
 <label>Password <input type="password" name="password" autocomplete="current-password" required></label>

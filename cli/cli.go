@@ -72,7 +72,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.ca, "ca", "", "file with the gateway's CA certificate (default $SLUICE_CA)")
 	flags.VarP(&a.format, "output", "o", "how to print: table, json or yaml")
 	root.AddCommand(
-		a.serve(), a.check(), a.test(), a.scan(), a.harden(), a.can(), a.why(), a.token(), a.whoami(), a.ls(), a.psql(),
+		a.serve(), a.check(), a.test(), a.scan(), a.harden(), a.can(), a.why(), a.login(), a.logout(), a.token(), a.whoami(), a.ls(), a.psql(),
 		a.request(), a.session(), a.audit(), a.version(),
 	)
 	return root

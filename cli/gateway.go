@@ -19,19 +19,25 @@ func first(texts ...string) string {
 	return ""
 }
 
-// connect finds the gateway and the credential: SLUICE_TOKEN, or SLUICE_USER
-// with SLUICE_PASSWORD.
+// address is where the gateway is.
+func (a *app) address() string { return first(a.gateway, a.Env("SLUICE_GATEWAY"), defaultGateway) }
+
+func (a *app) options() client.Options {
+	return client.Options{Gateway: a.address(), CA: first(a.ca, a.Env("SLUICE_CA")), Agent: "sluice/" + a.Version}
+}
+
+// connect finds the gateway and the credential: that of sluice login, else
+// SLUICE_TOKEN, or SLUICE_USER with SLUICE_PASSWORD.
 func (a *app) connect() (*client.Client, error) {
-	o := client.Options{
-		Gateway:  first(a.gateway, a.Env("SLUICE_GATEWAY"), defaultGateway),
-		CA:       first(a.ca, a.Env("SLUICE_CA")),
-		Token:    access.NewSecret(a.Env("SLUICE_TOKEN")),
-		User:     a.Env("SLUICE_USER"),
-		Password: access.NewSecret(a.Env("SLUICE_PASSWORD")),
-		Agent:    "sluice/" + a.Version,
+	o := a.options()
+	kept, err := a.keyring().load(o.Gateway)
+	if err != nil {
+		return nil, err
 	}
+	o.Token = access.NewSecret(first(kept.Token, a.Env("SLUICE_TOKEN")))
+	o.User, o.Password = a.Env("SLUICE_USER"), access.NewSecret(a.Env("SLUICE_PASSWORD"))
 	if o.Token.Empty() && o.User == "" {
-		return nil, &exitError{code: failed, text: "no credential for the gateway", hint: "set SLUICE_TOKEN, or SLUICE_USER and SLUICE_PASSWORD"}
+		return nil, &exitError{code: failed, text: "no credential for the gateway", hint: "sluice login, or set SLUICE_TOKEN, or SLUICE_USER and SLUICE_PASSWORD"}
 	}
 	return client.New(o)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -86,7 +87,7 @@ func build(path string, docs []strictyaml.Document) (*Config, []strictyaml.Probl
 
 func defaults() Gateway {
 	return Gateway{
-		Identity:  Identity{MaxTokenTTL: 24 * time.Hour, MaxSession: 12 * time.Hour},
+		Identity:  Identity{MaxTokenTTL: 24 * time.Hour, MaxSession: 12 * time.Hour, LoginTTL: time.Hour, MaxAge: 12 * time.Hour, ClockSkew: 30 * time.Second},
 		Approval:  Approval{MaxHold: 5 * time.Minute},
 		Audit:     Audit{SegmentSize: 64 << 20},
 		Recording: Recording{MaxSession: 1 << 30, MaxResult: 1 << 20},
@@ -121,10 +122,16 @@ func camelKeys(n *yaml.Node) {
 			n.Content[i].Value = camel(n.Content[i].Value)
 		}
 	}
-	for _, c := range n.Content {
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && slices.Contains(foreign, n.Content[i-1].Value) {
+			continue
+		}
 		camelKeys(c)
 	}
 }
+
+// foreign are the settings whose keys are others' names: claims and groups.
+var foreign = []string{"require", "claims", "map"}
 
 func camel(key string) string {
 	first, rest, ok := strings.Cut(key, "_")
@@ -174,6 +181,13 @@ func (c *Config) dependencies() (files []string) {
 	}
 	for _, k := range c.Gateway.Mask.Keys {
 		add(k.Secret.File)
+	}
+	for _, p := range c.Gateway.Identity.Providers {
+		add(string(p.CA))
+		add(p.ClientSecret.File)
+	}
+	for _, w := range c.Gateway.Identity.Workloads {
+		add(string(w.CA))
 	}
 	return files
 }

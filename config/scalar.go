@@ -123,3 +123,34 @@ func (s *Secret) source(d *strictyaml.Decoder, key, val *yaml.Node) {
 		d.Problemf(val, "%s is empty", key.Value)
 	}
 }
+
+// UnmarshalStrict implements [strictyaml.Unmarshaler]: a text or a list of them.
+func (v *Values) UnmarshalStrict(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		var one string
+		d.Decode(n, &one)
+		*v = Values{one}
+		return
+	}
+	d.Decode(n, (*[]string)(v))
+}
+
+// UnmarshalStrict implements [strictyaml.Unmarshaler]: a claim's name, or a mapping.
+func (u *Username) UnmarshalStrict(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		d.Decode(n, &u.Claim)
+		return
+	}
+	type plain Username // without this method
+	d.Decode(n, (*plain)(u))
+}
+
+// UnmarshalStrict implements [strictyaml.Unmarshaler]: a claim's name, or a mapping.
+func (g *GroupClaim) UnmarshalStrict(d *strictyaml.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		d.Decode(n, &g.Claim)
+		return
+	}
+	type plain GroupClaim // without this method
+	d.Decode(n, (*plain)(g))
+}

@@ -74,10 +74,60 @@ type Roles struct {
 	Auditor []string
 }
 
-// Identity bounds credentials.
+// Identity bounds credentials and says who vouches for people and programs.
 type Identity struct {
 	MaxTokenTTL time.Duration `yaml:"maxTokenTTL"` // longest life of a token; default 24h
 	MaxSession  time.Duration `yaml:"maxSession"`  // how long a session may outlive its token; default 12h
+	LoginTTL    time.Duration `yaml:"loginTTL"`    // life of a provider's login between renewals; default 1h
+	MaxAge      time.Duration `yaml:"maxAge"`      // after authenticating such a login ends for good; default 12h
+	ClockSkew   time.Duration `yaml:"clockSkew"`   // how far providers' clocks may be off; default 30s
+
+	Providers []Provider // OpenID providers, in the order in which people choose
+	Workloads []Workload // whose tokens programs may bring
+}
+
+// A Provider is an OpenID provider.
+type Provider struct {
+	Name         strictyaml.At[string] `yaml:"name,required"`
+	Issuer       strictyaml.At[string] `yaml:"issuer,required"`
+	ClientID     string                `yaml:"clientID,required"`
+	ClientSecret Secret                `yaml:"clientSecret"` // zero: a public client
+	CA           Path                  `yaml:"ca"`           // further authorities, PEM
+	Scopes       []string              // beside openid; none: profile, email, offline_access
+	Username     Username
+	Groups       GroupClaim
+	Require      map[string]Values // claims that must have one of the values
+	Claims       []string          // kept for conditions
+
+	Pos strictyaml.Pos
+}
+
+// A Username says which claim is a person's name.
+type Username struct {
+	Claim  string // default email, which must be verified
+	Domain string // with an address: only those of the domain, which is cut off
+}
+
+// A GroupClaim says which claim holds a person's groups.
+type GroupClaim struct {
+	Claim string            // default groups; a.b goes into objects
+	Map   map[string]string // the provider's name to ours; given: others are dropped
+}
+
+// Values are one text or several.
+type Values []string
+
+// A Workload is a rule of trust: tokens of an issuer with these claims are a user's.
+type Workload struct {
+	Issuer   strictyaml.At[string] `yaml:"issuer,required"`
+	Audience string                `yaml:"audience,required"`
+	Claims   map[string]Values     `yaml:"claims,required"`
+	User     strictyaml.At[string] `yaml:"user,required"` // an agent or workload of kind User
+	TTL      time.Duration         `yaml:"ttl"`           // of the credential; zero: as the token's
+	Keys     string                // address of the issuer's keys; empty: by discovery
+	CA       Path                  `yaml:"ca"`
+
+	Pos strictyaml.Pos
 }
 
 // Approval bounds waiting for people.

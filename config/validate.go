@@ -54,6 +54,7 @@ func (c *Config) validate() []strictyaml.Problem {
 	for i := range c.Users {
 		k.user(c, &c.Users[i])
 	}
+	k.identity(c)
 	c.Warnings = k.warnings
 	return k.problems
 }
@@ -109,6 +110,8 @@ func (k *checker) limits(g *Gateway) {
 	}{
 		{"identity.maxTokenTTL", int64(g.Identity.MaxTokenTTL)},
 		{"identity.maxSession", int64(g.Identity.MaxSession)},
+		{"identity.loginTTL", int64(g.Identity.LoginTTL)},
+		{"identity.maxAge", int64(g.Identity.MaxAge)},
 		{"approval.maxHold", int64(g.Approval.MaxHold)},
 		{"audit.segmentSize", int64(g.Audit.SegmentSize)},
 		{"recording.maxSession", int64(g.Recording.MaxSession)},

@@ -89,7 +89,7 @@ func (d *Directory) authenticated(t *token) time.Time {
 // Password checks a token or password that came in clear. It derives the
 // password's keys for unknown users too, so that the time tells nothing.
 func (d *Directory) Password(ctx context.Context, user string, secret access.Secret) (protocol.Login, error) {
-	if strings.HasPrefix(secret.Reveal(), tokenPrefix) {
+	if strings.HasPrefix(secret.Reveal(), TokenPrefix) {
 		if login, err := d.Token(ctx, secret); err == nil && login.Subject.ID == user {
 			return login, nil
 		}

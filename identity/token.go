@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	tokenPrefix = "slc_" // lets people and secret scanners recognise a token
+	// TokenPrefix begins every token's secret.
+	TokenPrefix = "slc_" // lets people and secret scanners recognise a token
 	tokenDigits = 43     // of base 62, for 256 bits: 47 characters in all, far below the 64 that old clients take
 
 	// maxTokens bounds a user's live tokens: a SCRAM login tries each, at about
@@ -188,7 +189,7 @@ func newTokenSecret() access.Secret {
 	var b [32]byte
 	rand.Read(b[:])
 	digits := new(big.Int).SetBytes(b[:]).Text(62)
-	return access.NewSecret(tokenPrefix + strings.Repeat("0", tokenDigits-len(digits)) + digits)
+	return access.NewSecret(TokenPrefix + strings.Repeat("0", tokenDigits-len(digits)) + digits)
 }
 
 // newTokenID names a token asked for with a password. The id of one asked for

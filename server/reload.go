@@ -76,6 +76,10 @@ func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 	if _, err := resource.New(specs(cfg)); err != nil {
 		return err
 	}
+	issuers, err := s.newIssuers(cfg)
+	if err != nil {
+		return err
+	}
 	old := s.config.Load()
 	pool, err := authorities(old) // another file is a change of tls, and needs a restart
 	if err != nil {
@@ -93,6 +97,7 @@ func (s *Server) apply(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.clientCAs.Store(pool)
+	s.issuers.Store(issuers)
 	s.masks.Store(keys)
 	s.policy.Swap(set)
 	s.metrics.policyIs(set.Digest())
@@ -111,7 +116,7 @@ func (s *Server) keep(old, next *config.Config) *config.Config {
 		{"listen", !sameListeners(old, next)},
 		{"tls", !sameTLS(old.Gateway.TLS, next.Gateway.TLS)},
 		{"limits", old.Gateway.Limits != next.Gateway.Limits},
-		{"identity", old.Gateway.Identity != next.Gateway.Identity},
+		{"identity", times(old.Gateway.Identity) != times(next.Gateway.Identity)},
 		{"approval", old.Gateway.Approval != next.Gateway.Approval},
 		{"audit", old.Gateway.Audit != next.Gateway.Audit},
 		{"recording", recordingSizes(old) != recordingSizes(next)},
@@ -130,16 +135,22 @@ func (s *Server) keep(old, next *config.Config) *config.Config {
 	g := old.Gateway
 	g.Roles, g.URL, g.Recording, g.Demo = next.Gateway.Roles, next.Gateway.URL, next.Gateway.Recording, next.Gateway.Demo
 	g.Mask = next.Gateway.Mask
+	g.Identity.Providers, g.Identity.Workloads = next.Gateway.Identity.Providers, next.Gateway.Identity.Workloads
 	merged.Gateway = g
 	return &merged
 }
 
+<<<<<<< HEAD
 // recordingSizes is what a store of recordings was opened with; whether anything
 // is recorded can change while it runs.
 func recordingSizes(c *config.Config) config.Recording {
 	r := c.Gateway.Recording
 	r.Off = false
 	return r
+=======
+// times are the settings of identity that need a restart.
+func times(i config.Identity) [5]time.Duration {
+	return [...]time.Duration{i.MaxTokenTTL, i.MaxSession, i.LoginTTL, i.MaxAge, i.ClockSkew}
 }
 
 func sameListeners(a, b *config.Config) bool {

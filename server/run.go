@@ -108,6 +108,7 @@ func (s *Server) background(ctx context.Context) {
 	s.running.Go(func() { s.sessions.run(ctx) })
 	s.running.Go(func() { s.approvals.Run(ctx) })
 	s.running.Go(func() { s.housekeep(ctx) })
+	s.running.Go(func() { s.renewLogins(ctx) })
 	s.running.Go(func() {
 		if err := s.index.Run(ctx, indexInterval); err != nil && ctx.Err() == nil {
 			s.log.Error("the search index stands still; searches read the journal", "error", err)

@@ -67,6 +67,7 @@ type Server struct {
 	postgres  *postgres.Server
 	lookout   *lookout
 	masks     atomic.Pointer[mask.Keys]
+	issuers   atomic.Pointer[issuers]
 	api       *api.API
 	tls       certifier                     // nil: none
 	clientCAs atomic.Pointer[x509.CertPool] // nil: certificates log nobody in
@@ -176,10 +177,16 @@ func (s *Server) buildIdentity(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	s.directory, err = identity.New(ctx, identity.Options{Users: known, Key: key, Tokens: s.store, People: s.store, Journal: s.sessions, Now: s.o.Now,
-		MaxTTL: cfg.Gateway.Identity.MaxTokenTTL, MaxSession: cfg.Gateway.Identity.MaxSession})
+		MaxTTL: cfg.Gateway.Identity.MaxTokenTTL, MaxSession: cfg.Gateway.Identity.MaxSession,
+		LoginTTL: cfg.Gateway.Identity.LoginTTL, MaxAge: cfg.Gateway.Identity.MaxAge})
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
+	issuers, err := s.newIssuers(cfg)
+	if err != nil {
+		return err
+	}
+	s.issuers.Store(issuers)
 	s.catalogue, err = resource.New(specs(cfg))
 	return err
 }
@@ -285,7 +292,7 @@ func (s *Server) buildPostgres(ctx context.Context, cfg *config.Config) error {
 func (s *Server) buildAPI(context.Context, *config.Config) (err error) {
 	ids := identities{s.directory, s.roles, func() time.Duration { return s.config.Load().Gateway.Identity.MaxTokenTTL }}
 	s.api, err = api.New(api.Config{
-		Identity: ids, SignIn: signIn{ids}, Tokens: ids,
+		Identity: ids, SignIn: signIn{ids, s.issuers.Load, s.log}, Tokens: ids,
 		Resources: resources{s.config.Load, &s.policy, s.Addr},
 		Approvals: approvals{s.approvals},
 		Sessions:  sessions{s.postgres, s.store, s.recorded.read, s.recorded.has, s.record},

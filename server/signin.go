@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"sluice/access"
@@ -16,7 +17,11 @@ const webSession = 12 * time.Hour
 
 // signIn opens sessions on the web. Each is a token of the directory, so that
 // it is kept as a hash, expires, and is revoked as tokens are.
-type signIn struct{ identities }
+type signIn struct {
+	identities
+	issuers func() *issuers
+	log     *slog.Logger
+}
 
 func (s signIn) Password(ctx context.Context, user string, password access.Secret, from string) (api.Opened, error) {
 	login, err := s.directory.Attempt(user, from, func() (protocol.Login, error) { return s.directory.Password(ctx, user, password) })
@@ -44,6 +49,10 @@ func notAccepted(err error) error {
 }
 
 func (s signIn) Close(ctx context.Context, c api.Caller) error {
-	_, err := s.directory.Revoke(ctx, c.Subject, identity.Revocation{ID: c.Credential})
-	return err
+	provider, refresh := s.directory.Held(c.Credential)
+	if _, err := s.directory.Revoke(ctx, c.Subject, identity.Revocation{ID: c.Credential}); err != nil {
+		return err
+	}
+	s.revoked(ctx, provider, refresh)
+	return nil
 }

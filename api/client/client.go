@@ -210,6 +210,68 @@ func (c *Client) Whoami(ctx context.Context) (v1.Whoami, error) {
 	return get[v1.Whoami](ctx, c, "/api/v1/whoami", nil)
 }
 
+// Providers names the identity providers that people sign in with.
+func (c *Client) Providers(ctx context.Context) (v1.Providers, error) {
+	return get[v1.Providers](ctx, c, "/api/v1/providers", nil)
+}
+
+// StartLogin begins a sign-in at an identity provider.
+func (c *Client) StartLogin(ctx context.Context, ask v1.LoginRequest) (v1.Login, error) {
+	return post[v1.Login](ctx, c, "/api/v1/login", ask)
+}
+
+// FinishLogin finishes one, or asks whether the person has.
+func (c *Client) FinishLogin(ctx context.Context, answer v1.LoginAnswer) (v1.LoginResult, error) {
+	return post[v1.LoginResult](ctx, c, "/api/v1/login/finish", answer)
+}
+
+// Logout ends the credential that the client calls with.
+func (c *Client) Logout(ctx context.Context) error {
+	_, err := post[v1.LoginResult](ctx, c, "/api/v1/logout", struct{}{})
+	return err
+}
+
+// Exchange trades a token for a credential of the gateway (RFC 8693); actor is
+// empty unless an agent is to act for the token's subject.
+func (c *Client) Exchange(ctx context.Context, subject, actor access.Secret) (v1.LoginResult, error) {
+	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"subject_token": {subject.Reveal()}, "subject_token_type": {tokenType(subject)}}
+	if !actor.Empty() {
+		form.Set("actor_token", actor.Reveal())
+		form.Set("actor_token_type", tokenType(actor))
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.String()+"/oauth2/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return v1.LoginResult{}, fmt.Errorf("client: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("User-Agent", c.opt.Agent)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return v1.LoginResult{}, fmt.Errorf("client: no answer from %s: %w", c.base, unwrapURL(err))
+	}
+	defer res.Body.Close()
+	var a struct {
+		Token   string `json:"access_token"`
+		Expires int    `json:"expires_in"`
+		Problem string `json:"error_description"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&a); err != nil || res.StatusCode != http.StatusOK || a.Token == "" {
+		return v1.LoginResult{}, &Error{v1.Problem{Title: http.StatusText(res.StatusCode), Status: res.StatusCode, Detail: a.Problem}}
+	}
+	return v1.LoginResult{State: "done", Secret: a.Token, Expires: time.Now().Add(time.Duration(a.Expires) * time.Second)}, nil
+}
+
+// tokenType tells the gateway's own credentials from others' tokens.
+func tokenType(t access.Secret) string {
+	if strings.HasPrefix(t.Reveal(), "slc_") {
+		return "urn:ietf:params:oauth:token-type:access_token"
+	}
+	return "urn:ietf:params:oauth:token-type:jwt"
+}
+
 // Resources lists what the caller may use.
 func (c *Client) Resources(ctx context.Context) ([]v1.Resource, error) {
 	return get[[]v1.Resource](ctx, c, "/api/v1/resources", nil)

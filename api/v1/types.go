@@ -305,3 +305,47 @@ type Health struct {
 	// Warnings are what works and is not as it should be.
 	Warnings []string `json:"warnings,omitempty"`
 }
+
+// Providers are the identity providers that people sign in with.
+type Providers struct {
+	Names []string `json:"names"`
+}
+
+// A LoginRequest begins a sign-in at an identity provider.
+type LoginRequest struct {
+	Provider string `json:"provider"`
+	Device   bool   `json:"device"`             // on another device (RFC 8628); otherwise by a browser on this machine
+	Redirect string `json:"redirect,omitempty"` // http://127.0.0.1:PORT/callback, where the browser returns to
+	Fresh    bool   `json:"fresh,omitempty"`    // prove it even if the provider knows the person
+}
+
+// A Login waits for a person.
+type Login struct {
+	Attempt  string    `json:"attempt"`             // give it back to finish; secret
+	URL      string    `json:"url"`                 // where the person goes
+	UserCode string    `json:"user_code,omitempty"` // what they enter there
+	State    string    `json:"state,omitempty"`     // what the browser must bring back
+	Interval int       `json:"interval,omitempty"`  // seconds between questions
+	Expires  time.Time `json:"expires"`
+}
+
+// A LoginAnswer finishes a sign-in, or asks whether it is finished.
+type LoginAnswer struct {
+	Provider string `json:"provider"`
+	Device   bool   `json:"device"`
+	Attempt  string `json:"attempt"`
+	State    string `json:"state,omitempty"` // as the browser brought it back, like the rest
+	Code     string `json:"code,omitempty"`
+	Issuer   string `json:"iss,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// A LoginResult says how far a sign-in is.
+type LoginResult struct {
+	State   string    `json:"state"` // pending or done
+	ID      string    `json:"id,omitempty"`
+	Issuer  string    `json:"issuer,omitempty"`
+	Groups  []string  `json:"groups,omitempty"`
+	Expires time.Time `json:"expires,omitzero"` // of the credential, unless it is renewed
+	Secret  string    `json:"secret,omitempty"` // the credential; absent if the caller's own was made fresh
+}
