@@ -34,7 +34,7 @@ device if there is none (--device). The credential is kept in SLUICE_HOME, for y
 renews it for as long as the provider vouches for you.
 
 Programs bring the token that their CI system or cluster gave them: --token-file, --token-env.`,
-		Example: "  sluice login\n  sluice login --provider okta --device\n  sluice login --fresh      for rules that want to know that it is you, now\n  sluice login --token-env CI_JOB_TOKEN",
+		Example: "  sluice login\n  sluice login --provider okta --device\n  sluice login --fresh      prove again that it is you\n  sluice login --token-env CI_JOB_TOKEN",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.signIn(cmd.Context(), s) }}
 	f := cmd.Flags()
 	f.StringVar(&s.provider, "provider", "", "which identity provider, if there are several")

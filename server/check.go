@@ -110,7 +110,22 @@ func inventory(cfg *config.Config) policy.Inventory {
 			}
 		}
 	}
+	inv.Groups = provided(inv.Groups, cfg.Gateway.Identity.Providers)
 	return inv
+}
+
+// provided adds the groups that identity providers may name. Nobody knows who
+// is in them; and without a map, not even which there are.
+func provided(groups map[string]int, providers []config.Provider) map[string]int {
+	for _, p := range providers {
+		if p.Groups.Map == nil {
+			return nil
+		}
+		for _, g := range p.Groups.Map {
+			groups[g] = -1
+		}
+	}
+	return groups
 }
 
 // coverage warns of rules that no test makes hold. Without any test it says so

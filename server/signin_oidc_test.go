@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"sluice/access"
 	"sluice/api/client"
 	v1 "sluice/api/v1"
+	"sluice/config"
 	"sluice/internal/oidctest"
 )
 
@@ -291,5 +293,17 @@ func TestDelegation(t *testing.T) {
 		if _, err := g.bearer(t, gone).Whoami(t.Context()); err == nil {
 			t.Error("the agent goes on after she left")
 		}
+	}
+}
+
+// Groups that a provider names are known to the linter, and nobody can count them.
+func TestGroupsOfProvidersAreKnown(t *testing.T) {
+	local := map[string]int{"dba": 1}
+	mapped := config.Provider{Groups: config.GroupClaim{Map: map[string]string{"x": "security"}}}
+	if got := provided(maps.Clone(local), []config.Provider{mapped}); got["security"] != -1 || got["dba"] != 1 {
+		t.Errorf("mapped: %v", got)
+	}
+	if got := provided(local, []config.Provider{mapped, {}}); got != nil {
+		t.Errorf("as they are: %v", got)
 	}
 }
