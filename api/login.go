@@ -144,7 +144,7 @@ func exchangeOf(c *call) (Exchange, error) {
 		}
 	case grantExchange:
 		e.Subject, e.Actor = access.NewSecret(f.Get("subject_token")), access.NewSecret(f.Get("actor_token"))
-		if e.Subject.Empty() || !known(f.Get("subject_token_type")) || !e.Actor.Empty() && !known(f.Get("actor_token_type")) {
+		if e.Subject.Empty() || !knownType(f.Get("subject_token_type")) || !e.Actor.Empty() && !knownType(f.Get("actor_token_type")) {
 			return e, Errorf(ErrInvalid, "subject_token and subject_token_type are needed; types are %s", strings.Join([]string{typeAccess, typeJWT, typeID}, ", "))
 		}
 	default:
@@ -153,7 +153,7 @@ func exchangeOf(c *call) (Exchange, error) {
 	return e, nil
 }
 
-func known(tokenType string) bool {
+func knownType(tokenType string) bool {
 	return tokenType == typeAccess || tokenType == typeJWT || tokenType == typeID
 }
 

@@ -140,14 +140,14 @@ func (s *Server) keep(old, next *config.Config) *config.Config {
 	return &merged
 }
 
-<<<<<<< HEAD
 // recordingSizes is what a store of recordings was opened with; whether anything
 // is recorded can change while it runs.
 func recordingSizes(c *config.Config) config.Recording {
 	r := c.Gateway.Recording
 	r.Off = false
 	return r
-=======
+}
+
 // times are the settings of identity that need a restart.
 func times(i config.Identity) [5]time.Duration {
 	return [...]time.Duration{i.MaxTokenTTL, i.MaxSession, i.LoginTTL, i.MaxAge, i.ClockSkew}
