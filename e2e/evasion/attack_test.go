@@ -56,6 +56,7 @@ type step struct {
 
 	Args        []arg    `yaml:"args"`
 	Types       []uint32 `yaml:"types"`
+	Named       []string `yaml:"named"`  // types that have a number of their own in every database
 	Binary      bool     `yaml:"binary"` // results in binary
 	Undescribed bool     `yaml:"undescribed"`
 	Rows        uint32   `yaml:"rows"` // Execute's limit

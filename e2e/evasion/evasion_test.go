@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -263,9 +264,27 @@ func (c *cast) step(p *step) error {
 		s.ask([]pgproto3.FrontendMessage{m}, 1, "")
 		return nil
 	}
-	ms, ready := p.messages()
+	named := *p
+	for _, name := range p.Named {
+		oid, err := c.number(name, "regtype")
+		if err != nil {
+			return err
+		}
+		named.Types = append(named.Types, oid)
+	}
+	ms, ready := named.messages()
 	s.ask(ms, ready, p.Data)
 	return nil
+}
+
+// number is the OID of something that every database numbers for itself.
+func (c *cast) number(name, kind string) (uint32, error) {
+	text, err := c.h.value(c.database, "SELECT '"+name+"'::"+kind+"::oid::int")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	return uint32(n), err
 }
 
 func (c *cast) speaker(name string) (*speaker, error) {
@@ -283,14 +302,11 @@ func (c *cast) speaker(name string) (*speaker, error) {
 
 // call is a FunctionCall: functions go by number.
 func (c *cast) call(p *step) (pgproto3.FrontendMessage, error) {
-	oid, err := c.h.value(c.database, "SELECT '"+p.Call+"'::regprocedure::oid::int")
+	oid, err := c.number(p.Call, "regprocedure")
 	if err != nil {
 		return nil, err
 	}
-	m := new(pgproto3.FunctionCall)
-	if _, err := fmt.Sscan(oid, &m.Function); err != nil {
-		return nil, err
-	}
+	m := &pgproto3.FunctionCall{Function: oid}
 	for _, a := range p.Args {
 		format := uint16(0)
 		if a.binary {

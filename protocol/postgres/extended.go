@@ -81,6 +81,11 @@ func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared
 	if err != nil {
 		return nil, false, err
 	}
+	if def.opaque = !def.readable(); s.distrusted(def) {
+		for i := range actions {
+			actions[i] = unknownCode(actions[i], "reading a value of a parameter's type may run a user's code")
+		}
+	}
 	switch len(b.Statements) {
 	case 0:
 	case 1:
@@ -117,6 +122,17 @@ func (s *session) askParse(e *entry, d *describer, b *query.Batch, def *prepared
 		s.hold(permits...)
 	}
 	return refused, asks, err
+}
+
+// readable reports whether reading the parameters, whose types the client chose, runs
+// nothing but code that only computes.
+func (def *prepared) readable() bool {
+	for _, oid := range def.types {
+		if def.env == nil || !def.env.Computes(oid) {
+			return false
+		}
+	}
+	return true
 }
 
 // askInVain asks about an action that a preview denied. Should it be allowed

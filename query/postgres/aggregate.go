@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+
 	pgquery "github.com/pganalyze/pg_query_go/v6"
 
 	"sluice/access"
@@ -46,11 +48,25 @@ func (a *analysis) aggregated(sc *scope, f *pgquery.FuncCall, use access.Use) bo
 	return true
 }
 
-// floor is how many rows every group of a query has at least, by its own HAVING:
-// those of one table, since a join would count a row again and again.
+// floor is how many rows stand behind every aggregate of a query at least. What HAVING
+// itself aggregates can be computed, and fail, for the groups that it drops.
 func (a *analysis) floor(sc *scope) int64 {
+	if sc.having {
+		return 0
+	}
+	if sc.least == nil {
+		n := a.leastGroup(sc)
+		sc.least = &n
+	}
+	return *sc.least
+}
+
+// leastGroup is how many rows every group of a query has at least, by its own HAVING:
+// those of one table, since a join would count a row again and again, as does a
+// function that returns rows in GROUP BY.
+func (a *analysis) leastGroup(sc *scope) int64 {
 	q := sc.query
-	if q == nil || q.HavingClause == nil || len(q.FromClause) != 1 {
+	if q == nil || q.HavingClause == nil || len(q.FromClause) != 1 || a.multiplies(q) {
 		return 0
 	}
 	rv := q.FromClause[0].GetRangeVar()
@@ -70,6 +86,33 @@ func (a *analysis) floor(sc *scope) int64 {
 		most = max(most, a.counted(n))
 	}
 	return most
+}
+
+// multiplies reports whether a function that returns rows may stand in GROUP BY: by
+// itself, or as what a position or name of the target list stands for.
+func (a *analysis) multiplies(q *pgquery.SelectStmt) bool {
+	if len(q.GroupClause) == 0 {
+		return false
+	}
+	found := false
+	var visit func(m protoMessage)
+	visit = func(m protoMessage) {
+		if found || !a.enter() {
+			return
+		}
+		defer a.leave()
+		switch v := m.Interface().(type) {
+		case *pgquery.A_Const:
+		case *pgquery.String:
+			found = setReturning()[v.Sval] // of f(x), and of (x).f
+		default:
+			a.children(m, visit)
+		}
+	}
+	for _, n := range slices.Concat(q.GroupClause, q.TargetList) {
+		visit(n.ProtoReflect())
+	}
+	return found
 }
 
 // counted is the n of count(*) >= n; 0: it is none.

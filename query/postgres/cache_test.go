@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sluice/access"
+	"sluice/query/catalog"
 )
 
 // TestShapes: a text that differs in constants alone is answered without the
@@ -119,5 +122,54 @@ func BenchmarkShape(b *testing.B) {
 			b.Fatal(err)
 		}
 		i++
+	}
+}
+
+// TestCreationSchema: two search_paths that find the same names, but make new ones in
+// different schemas, are two environments.
+func TestCreationSchema(t *testing.T) {
+	a := New(&direct{}, Options{})
+	for _, c := range []struct{ path, want string }{
+		{"pg_catalog,public", "pg_catalog"}, {"public", "public"}, {"pg_temp,public", "pg_temp"}, {"public,pg_temp", "public"},
+		{"pg_temp_3,public", "pg_temp"}, {"nosuch,$user,alice,public", "alice"}, {"nosuch", ""},
+	} {
+		b, err := a.Analyze(t.Context(), "x", `create table fresh (id int)`, testEnv(t, strings.Split(c.path, ",")...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := b.Statements[0]
+		if got := st.Action.Objects[0].Schema; got != c.want || (len(st.Temp) == 1) != (c.want == "pg_temp") {
+			t.Errorf("%s: made in %q, temporary %v", c.path, got, st.Temp)
+		}
+	}
+}
+
+// TestTemporaryTypes: the row type of a temporary relation comes before the server's
+// own types.
+func TestTemporaryTypes(t *testing.T) {
+	env := NewEnv(Env{Catalog: testSnapshot(t), SearchPath: []string{"public"}, Temp: map[string]*catalog.Relation{"text": nil}})
+	for sql, want := range map[string]access.Confidence{
+		`select ssn::text from customers`:            access.Partial,
+		`select ssn::pg_catalog.text from customers`: access.Exact,
+		`select ssn::varchar from customers`:         access.Exact,
+	} {
+		if got := analyze(t, env, sql).Action.Confidence; got != want {
+			t.Errorf("%s: %s", sql, got)
+		}
+	}
+}
+
+func TestComputes(t *testing.T) {
+	s := testSnapshot(t)
+	env := NewEnv(Env{Catalog: s})
+	for _, c := range []struct {
+		oid  uint32
+		want bool
+	}{
+		{25, true}, {1009, true}, {s.Type("public", "mood").OID, true}, {s.Type("public", "posint").OID, false}, {99999, false},
+	} {
+		if got := env.Computes(c.oid); got != c.want {
+			t.Errorf("%d: %v", c.oid, got)
+		}
 	}
 }

@@ -48,7 +48,7 @@ const harmlessNames = `
 // generated from, up to 18.
 const newerNames = `
  any_value array_sample array_shuffle array_sort array_reverse erf erfc random_normal date_add date_subtract
- system_user pg_input_is_valid pg_input_error_info to_bin to_oct unicode_assigned unicode_version
+ system_user to_bin to_oct unicode_assigned unicode_version
  icu_unicode_version uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7 casefold crc32 crc32c gamma
  lgamma pg_get_acl has_largeobject_privilege xmltext to_regtypemod pg_basetype pg_split_walfile_name
  pg_size_bytes regexp_count regexp_instr regexp_like regexp_substr bit_count trim_array json_exists json_query
@@ -71,7 +71,7 @@ const leakNames = `
  pg_get_replication_slots pg_stat_get_subscription pg_mcv_list_items pg_hba_file_rules pg_ident_file_mappings
  pg_show_all_file_settings pg_get_backend_memory_contexts pg_get_shmem_allocations pg_show_replication_origin_status
  pg_stat_get_recovery_prefetch pg_stat_get_progress_info lo_get loread lo_open lo_close lo_lseek lo_lseek64
- lo_tell lo_tell64 pg_listening_channels pg_input_error_info
+ lo_tell lo_tell64 pg_listening_channels pg_input_error_info pg_input_is_valid
 `
 
 const sqlNames = `

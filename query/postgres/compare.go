@@ -90,6 +90,11 @@ func (a *analysis) kindOf(e *pgquery.A_Expr) (equal, ranged bool) {
 
 // listed compares with each of a list: IN, BETWEEN.
 func (a *analysis) listed(sc *scope, e *pgquery.A_Expr, equal bool, use access.Use) {
+	if e.Kind != pgquery.A_Expr_Kind_AEXPR_IN {
+		for _, op := range []string{"<", "<=", ">", ">="} {
+			a.implied(op)
+		}
+	}
 	items := e.Rexpr.GetList().GetItems()
 	left := []*pgquery.Node{e.Lexpr}
 	if row := e.Lexpr.GetRowExpr(); row != nil {
@@ -152,6 +157,9 @@ func (a *analysis) asks(sc *scope, arg *pgquery.Node, what, use access.Use) {
 // among walks column IN (SELECT ...) and its kin.
 func (a *analysis) among(sc *scope, s *pgquery.SubLink, q *pgquery.SelectStmt, use access.Use) {
 	op := lastName(s.OperName)
+	if op == "" {
+		a.implied("=")
+	}
 	if op != "" && op != "=" && op != "<>" || len(s.OperName) > 1 {
 		a.expr(sc, s.Testexpr, use)
 		a.nested(sc, q, use)

@@ -31,10 +31,12 @@ func (a *analysis) copyEffect(s *pgquery.CopyStmt, c *Copy) {
 		c.Program = s.Filename
 		a.effect(access.VerbCopyFile)
 		a.object(access.Object{Kind: access.KindProgram, Name: s.Filename, Read: s.IsFrom, Write: !s.IsFrom})
+		a.partial("a program on the server may do anything")
 	case s.Filename != "":
 		c.File = s.Filename
 		a.effect(access.VerbCopyFile)
 		a.object(access.Object{Kind: access.KindFile, Name: s.Filename, Read: s.IsFrom, Write: !s.IsFrom})
+		a.partial("what the server's files hold is not in the text")
 	case s.IsFrom:
 		a.effect(access.VerbCopyIn)
 	default:
@@ -57,7 +59,12 @@ func (a *analysis) copyQuery(s *pgquery.CopyStmt, c *Copy) {
 }
 
 func (a *analysis) copyRelation(s *pgquery.CopyStmt, c *Copy) {
-	rels := a.use1(s.Relation, !s.IsFrom, s.IsFrom)
+	var rels []*relUse
+	if s.IsFrom {
+		rels = a.written(s.Relation)
+	} else {
+		rels = a.use1(s.Relation, true, false)
+	}
 	it := a.relationItem(s.Relation, rels)
 	last := rels[len(rels)-1]
 	c.Schema, c.Relation, c.Columns = last.schema, last.name, names(s.Attlist)

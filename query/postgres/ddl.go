@@ -14,6 +14,7 @@ func (a *analysis) creates(n *pgquery.Node) bool {
 		a.createTable(v.CreateStmt)
 	case *pgquery.Node_CreateForeignTableStmt:
 		a.createTable(v.CreateForeignTableStmt.BaseStmt)
+		a.outside()
 		a.named(access.KindOther, v.CreateForeignTableStmt.Servername)
 	case *pgquery.Node_CreateTableAsStmt:
 		a.created(v.CreateTableAsStmt.Into.GetRel())
@@ -86,12 +87,16 @@ func (a *analysis) createsMore(n *pgquery.Node) bool {
 	case *pgquery.Node_CreateDomainStmt:
 		kind, p = access.KindType, names(v.CreateDomainStmt.Domainname)
 		a.parts(v.CreateDomainStmt.Constraints)
+		a.newType(p)
 	case *pgquery.Node_CompositeTypeStmt:
 		kind, p = access.KindType, catalogName(v.CompositeTypeStmt.Typevar)
+		a.newType(p)
 	case *pgquery.Node_CreateEnumStmt:
 		kind, p = access.KindType, names(v.CreateEnumStmt.TypeName)
+		a.newType(p)
 	case *pgquery.Node_CreateRangeStmt:
 		kind, p = access.KindType, names(v.CreateRangeStmt.TypeName)
+		a.newType(p)
 	case *pgquery.Node_CreatedbStmt:
 		kind, p = access.KindDatabase, []string{v.CreatedbStmt.Dbname}
 	case *pgquery.Node_CreateTableSpaceStmt:
@@ -111,6 +116,18 @@ func (a *analysis) createsMore(n *pgquery.Node) bool {
 	a.ddl(access.VerbCreate)
 	a.named(kind, p...)
 	return true
+}
+
+// newType judges where a type is made: the session's own come before the server's,
+// and no catalog shows them.
+func (a *analysis) newType(p []string) {
+	schema := ""
+	if len(p) > 1 {
+		schema = p[len(p)-2]
+	}
+	if in := a.createdIn(schema); in == tempSchema || in == "" {
+		a.partial("a temporary type may hide one of the server's own")
+	}
 }
 
 // alters walks ALTER, COMMENT and the like.
@@ -145,6 +162,11 @@ func (a *analysis) alters(n *pgquery.Node) bool {
 		a.ddl(alter)
 		a.named(access.KindType, names(v.AlterDomainStmt.TypeName)...)
 		a.parts([]*pgquery.Node{v.AlterDomainStmt.Def})
+		switch v.AlterDomainStmt.Subtype {
+		case "T", "N", "X": // DEFAULT, DROP NOT NULL, DROP CONSTRAINT
+		default:
+			a.partial("whose values the domain checks is not in the text")
+		}
 	case *pgquery.Node_AlterFunctionStmt:
 		a.ddl(alter)
 		a.named(access.KindFunction, names(v.AlterFunctionStmt.GetFunc().GetObjname())...)
@@ -159,8 +181,14 @@ func (a *analysis) alterTable(s *pgquery.AlterTableStmt) {
 	if s.Objtype == pgquery.ObjectType_OBJECT_INDEX || s.Objtype == pgquery.ObjectType_OBJECT_TYPE {
 		a.ddl(access.VerbAlter)
 		a.named(kindOf(s.Objtype), catalogName(s.Relation)...)
+		if s.Objtype == pgquery.ObjectType_OBJECT_TYPE {
+			a.partial("which tables are made of the type is not in the text")
+		}
 	} else {
 		a.altered(access.VerbAlter, s.Relation)
+	}
+	if s.Objtype == pgquery.ObjectType_OBJECT_FOREIGN_TABLE {
+		a.outside()
 	}
 	a.parts(s.Cmds)
 }

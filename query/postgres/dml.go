@@ -12,7 +12,7 @@ func (a *analysis) insert(parent *scope, s *pgquery.InsertStmt, at place) *deriv
 	a.effect(access.VerbInsert)
 	a.writes++
 	sc := a.with(parent, s.WithClause)
-	rels := a.use1(s.Relation, false, true)
+	rels := a.written(s.Relation)
 	for _, r := range rels {
 		a.assigned(r, s.Cols)
 	}
@@ -120,7 +120,7 @@ func (a *analysis) update(parent *scope, s *pgquery.UpdateStmt, at place) *deriv
 	a.effect(access.VerbUpdate)
 	a.writes++
 	sc := &scope{parent: a.with(parent, s.WithClause)}
-	rels := a.use1(s.Relation, false, true)
+	rels := a.written(s.Relation)
 	target := a.relationItem(s.Relation, rels)
 	sc.items, sc.list = append(sc.items, target), target.listed()
 	for _, n := range s.FromClause {
@@ -137,7 +137,7 @@ func (a *analysis) delete(parent *scope, s *pgquery.DeleteStmt, at place) *deriv
 	a.effect(access.VerbDelete)
 	a.writes++
 	sc := &scope{parent: a.with(parent, s.WithClause)}
-	target := a.relationItem(s.Relation, a.use1(s.Relation, false, true))
+	target := a.relationItem(s.Relation, a.written(s.Relation))
 	sc.items, sc.list = append(sc.items, target), target.listed()
 	for _, n := range s.UsingClause {
 		sc.list = append(sc.list, a.from(sc, n))
@@ -153,7 +153,7 @@ func (a *analysis) merge(parent *scope, s *pgquery.MergeStmt, at place) *derived
 	a.effect(access.VerbMerge)
 	a.writes++
 	sc := &scope{parent: a.with(parent, s.WithClause)}
-	rels := a.use1(s.Relation, false, true)
+	rels := a.written(s.Relation)
 	target := a.relationItem(s.Relation, rels)
 	sc.items = append(sc.items, target)
 	sc.list = append(sc.list, a.from(sc, s.SourceRelation))

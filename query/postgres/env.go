@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"sluice/access"
 	"sluice/query/catalog"
@@ -25,8 +26,9 @@ type Env struct {
 	// whose columns are not known.
 	Temp map[string]*catalog.Relation
 
-	path []string // effective: pg_catalog where the server looks, $user replaced
-	key  EnvKey
+	path    []string // effective: pg_catalog where the server looks, $user replaced
+	creates string   // the schema in which unqualified objects are made; empty: not known
+	key     EnvKey
 }
 
 // An EnvKey identifies an [Env]: equal keys give every text the same meaning.
@@ -38,6 +40,7 @@ func NewEnv(e Env) *Env {
 	e.SearchPath = slices.Clone(e.SearchPath)
 	e.Temp = maps.Clone(e.Temp)
 	e.path = e.effectivePath()
+	e.creates = e.creationSchema()
 	e.key = e.hash()
 	return &e
 }
@@ -59,12 +62,34 @@ func (e *Env) effectivePath() []string {
 			s = e.User
 		}
 		missing := e.Catalog != nil && !e.Catalog.HasSchema(s)
-		if s != "" && s != "pg_temp" && !missing {
+		if s != "" && !temporarySchema(s) && !missing {
 			path = append(path, s)
 		}
 	}
 	return path
 }
+
+// creationSchema is the first schema of the search_path that exists.
+func (e *Env) creationSchema() string {
+	for _, s := range e.SearchPath {
+		if s == "$user" {
+			s = e.User
+		}
+		switch {
+		case temporarySchema(s):
+			return tempSchema
+		case s != "" && (e.Catalog == nil || e.Catalog.HasSchema(s)):
+			return s
+		}
+	}
+	return ""
+}
+
+// tempSchema is what the session calls its own schema of temporary objects.
+const tempSchema = "pg_temp"
+
+// temporarySchema reports whether a schema is one: the server calls it pg_temp_3.
+func temporarySchema(name string) bool { return strings.HasPrefix(name, tempSchema) }
 
 func (e *Env) hash() EnvKey {
 	h := sha256.New()
@@ -72,7 +97,7 @@ func (e *Env) hash() EnvKey {
 	if e.Catalog != nil {
 		version = e.Catalog.Version()
 	}
-	fmt.Fprintf(h, "%q %q %q %q", version, e.path, e.Database, e.User)
+	fmt.Fprintf(h, "%q %q %q %q %q", version, e.path, e.creates, e.Database, e.User)
 	for _, name := range slices.Sorted(maps.Keys(e.Temp)) {
 		fmt.Fprintf(h, " %q", name)
 		if r := e.Temp[name]; r != nil {

@@ -151,6 +151,14 @@ func (a *analysis) operator(name []*pgquery.Node) {
 	}
 }
 
+// implied judges an operator that the server looks for by its name where the text
+// has none: USING, CASE x WHEN, IN (SELECT ...), BETWEEN.
+func (a *analysis) implied(op string) {
+	if !slices.Contains(a.ops, op) {
+		a.ops = append(a.ops, op)
+	}
+}
+
 // internalOperators stand in trees for syntax that names no operator.
 var internalOperators = set("BETWEEN NOT_BETWEEN IN")
 
@@ -207,8 +215,12 @@ func (a *analysis) typeName(t *pgquery.TypeName) {
 	}
 }
 
-// shadowedType looks for a user's type before pg_catalog in the path.
+// shadowedType looks for a user's type before pg_catalog in the path, and for the row
+// type of a temporary relation, which comes before both.
 func (a *analysis) shadowedType(name string) {
+	if _, ok := a.env.Temp[name]; ok {
+		a.partial("the type of temporary relation " + name + " hides the server's own")
+	}
 	for _, s := range a.env.path {
 		if s == "pg_catalog" || a.env.Catalog == nil {
 			return
@@ -237,6 +249,28 @@ func (a *analysis) userType(schema, name string) {
 	if !found {
 		a.partial("type " + name + " is not in the catalog")
 	}
+}
+
+// Computes reports whether reading a value of a type runs nothing but the server's
+// own code and that of trusted extensions.
+func (e *Env) Computes(oid uint32) bool {
+	for range 2 { // an array's elements
+		if oid < firstUserOID {
+			return true
+		}
+		if e.Catalog == nil {
+			return false
+		}
+		t := e.Catalog.TypeByOID(oid)
+		if t == nil {
+			return false
+		}
+		if t.Kind != 'b' || t.Base == 0 {
+			return t.Kind == 'e' || t.Kind == 'b' && isTrusted()[t.Extension]
+		}
+		oid = t.Base
+	}
+	return false
 }
 
 // judgeType: enums, composites and ranges run the server's own code; a domain

@@ -97,17 +97,28 @@ func (a *analysis) rangeSubselect(sc *scope, r *pgquery.RangeSubselect) *item {
 // knows.
 func (a *analysis) rangeFunction(sc *scope, r *pgquery.RangeFunction) *item {
 	name := ""
+	a.definitions(r.Coldeflist)
 	line := a.collect(func() {
 		for _, f := range r.Functions {
 			parts := f.GetList().GetItems()
 			if len(parts) == 0 {
 				continue
 			}
+			for _, list := range parts[1:] {
+				a.definitions(list.GetList().GetItems())
+			}
 			name, _ = figureName(parts[0])
 			a.within(parts[0], func() { a.expr(sc, parts[0], access.UseFlow) })
 		}
 	})
 	return a.computed(line, r.Alias, name)
+}
+
+// definitions judges the types of a column definition list: values are read as them.
+func (a *analysis) definitions(list []*pgquery.Node) {
+	for _, n := range list {
+		a.typeName(n.GetColumnDef().GetTypeName())
+	}
 }
 
 func (a *analysis) computed(line lineage, alias *pgquery.Alias, name string) *item {

@@ -40,10 +40,16 @@ func (a *analysis) call(sc *scope, f *pgquery.FuncCall, use access.Use) {
 	a.function(schema, name, len(f.Args), f)
 }
 
-// setReturning are the server's functions that people use to make rows.
+// setReturning are the functions of the server and of trusted extensions that
+// return rows, of those that only compute.
 var setReturning = set(`generate_series generate_subscripts unnest regexp_matches regexp_split_to_table string_to_table
  json_array_elements json_array_elements_text jsonb_array_elements jsonb_array_elements_text json_each json_each_text
- jsonb_each jsonb_each_text json_object_keys jsonb_object_keys jsonb_path_query`)
+ jsonb_each jsonb_each_text json_object_keys jsonb_object_keys jsonb_path_query jsonb_path_query_tz json_populate_recordset
+ jsonb_populate_recordset json_to_recordset jsonb_to_recordset aclexplode ts_debug ts_parse ts_token_type
+ pg_available_extension_versions pg_available_extensions pg_config pg_extension_update_paths pg_get_catalog_foreign_keys
+ pg_get_keywords pg_get_multixact_members pg_get_publication_tables pg_options_to_table pg_partition_ancestors
+ pg_partition_tree pg_show_all_settings pg_snapshot_xip pg_stat_get_backend_idset pg_stat_get_slru pg_tablespace_databases
+ pg_timezone_abbrevs pg_timezone_names txid_snapshot_xip each skeys svals pgp_armor_headers`)
 
 // function judges a call by name and number of arguments. f is nil for
 // functional notation (row.name).
@@ -95,6 +101,9 @@ func (a *analysis) special(class funcClass, name, qualified string, f *pgquery.F
 	case fnLock:
 		a.effect(access.VerbLock) // other sessions see the number, which is judged as any argument
 	case fnLeak:
+		if strings.HasPrefix(name, "pg_input_") {
+			a.partial(qualified + " checks a value with code that is not in the text")
+		}
 		a.partial(qualified + " shows what is not its own")
 		a.flow(lineage{broken: true})
 	case fnFile:

@@ -65,6 +65,8 @@ func testRows() catalog.Rows {
 	b.view("public", "v_code", `SELECT public.f(customers.ssn) AS x FROM public.customers`, "x")
 	b.view("public", "v_stats", `SELECT pg_stats.most_common_vals AS v FROM pg_catalog.pg_stats`, "v")
 	b.view("public", "v_cte", `WITH c AS (SELECT customers.ssn FROM public.customers) SELECT c.ssn FROM c`, "ssn")
+	b.view("public", "v_with", `SELECT (WITH w AS (SELECT 1 FROM public.customers c WHERE c.id = o.customer_id AND c.email ~~ 'a%') SELECT count(*) FROM w) AS n FROM public.orders o`, "n")
+	b.view("public", "v_with_order", `SELECT o.id, ARRAY(WITH w AS (SELECT c.id FROM public.customers c ORDER BY c.email) SELECT w.id FROM w) AS n FROM public.orders o`, "id", "n")
 	b.view("evil", "orders", `SELECT customers.id, customers.ssn AS note FROM public.customers`, "id", "note")
 	b.code()
 	_ = customers

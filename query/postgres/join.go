@@ -80,6 +80,7 @@ func without(cols []column, names []string) []column {
 // the join shows: a FULL JOIN computes it from both.
 func (a *analysis) using(left, right *listing, name string, kind pgquery.JoinType) column {
 	x, y := a.side(left, name), a.side(right, name)
+	a.implied("=")
 	a.compare(x, y, access.UseFilter)
 	c := x
 	switch kind {

@@ -50,15 +50,15 @@ func (r *relUse) shell() bool { return r.whole && !r.moved && r.rel.IsView() }
 // have been rolled back).
 func (a *analysis) relation(schema, name string) []*relUse {
 	var found []*relUse
-	if schema == "" || strings.HasPrefix(schema, "pg_temp") {
+	if schema == "" || temporarySchema(schema) {
 		if r, ok := a.env.Temp[name]; ok {
-			found = append(found, a.relUse("pg_temp", name, r, true))
+			found = append(found, a.relUse(tempSchema, name, r, true))
 		}
 	}
 	switch {
-	case strings.HasPrefix(schema, "pg_temp"):
+	case temporarySchema(schema):
 		if len(found) == 0 {
-			found = append(found, a.relUse("pg_temp", name, nil, true))
+			found = append(found, a.relUse(tempSchema, name, nil, true))
 		}
 	case schema != "":
 		found = append(found, a.relUse(schema, name, a.lookup(schema, name), false))
@@ -136,6 +136,18 @@ func (a *analysis) use1(rv *pgquery.RangeVar, read, write bool) []*relUse {
 		r.write = r.write || write
 		if write && r.rel != nil && r.rel.Rules {
 			a.partial("rules rewrite statements on " + r.schema + "." + r.name)
+		}
+	}
+	return rels
+}
+
+// written is use1 for statements that change rows. The server's own tables say what
+// names mean, and who may do what.
+func (a *analysis) written(rv *pgquery.RangeVar) []*relUse {
+	rels := a.use1(rv, false, true)
+	for _, r := range rels {
+		if r.system() {
+			a.partial("it changes the server's own " + r.schema + "." + r.name)
 		}
 	}
 	return rels

@@ -91,18 +91,22 @@ func (a *analysis) foreign(n *pgquery.Node) bool {
 		a.code("a foreign data wrapper")
 	case *pgquery.Node_CreateForeignServerStmt:
 		name = v.CreateForeignServerStmt.Servername
+		a.outside()
 	case *pgquery.Node_AlterForeignServerStmt:
 		verb, name = access.VerbAlter, v.AlterForeignServerStmt.Servername
+		a.outside()
 	case *pgquery.Node_CreateUserMappingStmt:
 		name = v.CreateUserMappingStmt.Servername
 		a.role(v.CreateUserMappingStmt.User)
+		a.outside()
 	case *pgquery.Node_AlterUserMappingStmt:
 		verb, name = access.VerbAlter, v.AlterUserMappingStmt.Servername
 		a.role(v.AlterUserMappingStmt.User)
+		a.outside()
 	case *pgquery.Node_ImportForeignSchemaStmt:
 		name = v.ImportForeignSchemaStmt.ServerName
 		a.named(access.KindSchema, v.ImportForeignSchemaStmt.LocalSchema)
-		a.partial("which tables are made is not in the text")
+		a.outside()
 	case *pgquery.Node_CreatePublicationStmt:
 		name = v.CreatePublicationStmt.Pubname
 		a.published(v.CreatePublicationStmt.Pubobjects, v.CreatePublicationStmt.ForAllTables)
@@ -111,16 +115,22 @@ func (a *analysis) foreign(n *pgquery.Node) bool {
 		a.published(v.AlterPublicationStmt.Pubobjects, v.AlterPublicationStmt.ForAllTables)
 	case *pgquery.Node_CreateSubscriptionStmt:
 		name = v.CreateSubscriptionStmt.Subname
-		a.partial("what is replicated is not in the text")
+		a.outside()
 	case *pgquery.Node_AlterSubscriptionStmt:
 		verb, name = access.VerbAlter, v.AlterSubscriptionStmt.Subname
-		a.partial("what is replicated is not in the text")
+		a.outside()
 	default:
 		return false
 	}
 	a.ddl(verb)
 	a.named(access.KindOther, name)
 	return true
+}
+
+// outside: another server, which may be this one, or a program that a foreign data
+// wrapper runs.
+func (a *analysis) outside() {
+	a.partial("what it reaches outside of the database is not in the text")
 }
 
 // published: every row of the tables may leave the server.
@@ -157,6 +167,7 @@ func (a *analysis) runs(n *pgquery.Node) bool {
 	case *pgquery.Node_AlterSystemStmt:
 		a.storedSetting(v.AlterSystemStmt.Setstmt)
 		a.effect(access.VerbConfigure)
+		a.partial("a setting of the server may make it run anything")
 		return true
 	default:
 		return false
@@ -178,6 +189,9 @@ func (a *analysis) maintains(n *pgquery.Node) bool {
 	case *pgquery.Node_ClusterStmt:
 		a.effect(vacuum)
 		a.maintained(v.ClusterStmt.Relation)
+		if v.ClusterStmt.Indexname != "" { // rows then lie in order of what it indexes
+			a.whole(v.ClusterStmt.Relation, true, true)
+		}
 	case *pgquery.Node_ReindexStmt:
 		a.effect(vacuum)
 		a.reindex(v.ReindexStmt)

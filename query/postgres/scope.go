@@ -20,6 +20,9 @@ type scope struct {
 	merges []column
 	// query is the SELECT whose scope this is, for what its HAVING says.
 	query *pgquery.SelectStmt
+	// having: its HAVING is being walked. least: see floor; nil: not asked yet.
+	having bool
+	least  *int64
 }
 
 // A listing is the columns that a part of a FROM clause shows, in order.

@@ -145,7 +145,9 @@ func (a *analysis) plain(sc *scope, q *pgquery.SelectStmt, at place) *derived {
 	a.condition(sc, q.WhereClause, access.UseFilter)
 	d := a.targets(sc, q.TargetList, at)
 	a.group(sc, q.GroupClause, d)
+	sc.having = true
 	a.condition(sc, q.HavingClause, access.UseFilter)
+	sc.having = false
 	for _, n := range q.WindowClause {
 		a.windowDef(sc, n.GetWindowDef(), access.UseFilter)
 	}

@@ -38,42 +38,37 @@ func (a *analysis) named(kind access.ObjectKind, parts ...string) {
 }
 
 // temporary reports whether a relation is made in pg_temp.
-func temporary(rv *pgquery.RangeVar) bool {
-	return rv.GetRelpersistence() == "t" || rv.GetSchemaname() == "pg_temp"
+func (a *analysis) temporary(rv *pgquery.RangeVar) bool {
+	return rv.GetRelpersistence() == "t" || a.createdIn(rv.GetSchemaname()) == tempSchema
+}
+
+// createdIn is the schema in which an object of that qualification is made; empty if
+// that is not known.
+func (a *analysis) createdIn(schema string) string {
+	switch {
+	case schema == "":
+		return a.env.creates
+	case temporarySchema(schema):
+		return tempSchema
+	}
+	return schema
 }
 
 // created records a relation that does not exist yet, and the verb.
 func (a *analysis) created(rv *pgquery.RangeVar) {
 	a.database(rv.GetCatalogname())
-	if temporary(rv) {
+	if a.temporary(rv) {
 		a.ddl(access.VerbTemp)
 		a.st.Temp = append(a.st.Temp, rv.Relname)
-		a.object(access.Object{Kind: access.KindTable, Schema: "pg_temp", Name: rv.Relname, Write: true, ColumnsKnown: true})
+		a.object(access.Object{Kind: access.KindTable, Schema: tempSchema, Name: rv.Relname, Write: true, ColumnsKnown: true})
 		return
 	}
 	a.ddl(access.VerbCreate)
-	o := access.Object{Kind: access.KindTable, Schema: rv.Schemaname, Name: rv.Relname, Write: true, ColumnsKnown: true}
-	if o.Schema == "" {
-		o.Schema = a.creationSchema()
-	}
+	o := access.Object{Kind: access.KindTable, Schema: a.createdIn(rv.Schemaname), Name: rv.Relname, Write: true, ColumnsKnown: true}
 	if r := a.lookup(o.Schema, o.Name); r != nil {
 		o.OID, o.ColumnsKnown = r.OID, false // OR REPLACE, IF NOT EXISTS
 	}
 	a.object(o)
-}
-
-// creationSchema is where unqualified objects are made; empty if that is not known.
-func (a *analysis) creationSchema() string {
-	explicit := false
-	for _, s := range a.env.SearchPath {
-		explicit = explicit || s == "pg_catalog"
-	}
-	for i, s := range a.env.path {
-		if i > 0 || explicit {
-			return s
-		}
-	}
-	return ""
 }
 
 // altered records a relation whose structure changes. One that is certainly the

@@ -107,6 +107,7 @@ func (a *analysis) caseOf(sc *scope, e *pgquery.CaseExpr, use access.Use) column
 	var arg column
 	if e.Arg != nil {
 		arg = a.value(sc, e.Arg, use)
+		a.implied("=")
 	}
 	var results []*pgquery.Node
 	for _, n := range e.Args {

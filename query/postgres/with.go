@@ -75,17 +75,19 @@ func (a *analysis) yields(c *cte) *derived {
 	return c.result
 }
 
-// resolve walks a WITH query, once. What flows there flows nowhere yet.
+// resolve walks a WITH query, once. What flows there flows nowhere yet, and so what
+// decides about its rows decides about those of a view, also where it stands in one
+// of the view's columns.
 func (a *analysis) resolve(c *cte) {
 	if c.state != cteWaiting || !a.enter() {
 		return
 	}
 	defer a.leave()
 	c.state = cteBusy
-	sinks, at := a.sinks, a.at
-	a.sinks, a.at = nil, spot{}
+	sinks, at, shown := a.sinks, a.at, a.shown
+	a.sinks, a.at, a.shown = nil, spot{}, false
 	d := a.cteQuery(c)
-	a.sinks, a.at = sinks, at
+	a.sinks, a.at, a.shown = sinks, at, shown
 	a.searched(c.expr, d)
 	c.result = c.named(d)
 	c.state = cteDone
