@@ -253,7 +253,7 @@ func (m *misuse) hint() string {
 	case m.use == access.UseStore:
 		return fmt.Sprintf("Leave %s out of what is written; a SELECT shows it masked.", name)
 	case m.use == access.UseAggregate && p.aggregatesAll(m.column):
-		return fmt.Sprintf("Aggregate over one table, in a SELECT with HAVING count(*) >= %d and without FILTER, OVER and CASE.", p.minGroup)
+		return fmt.Sprintf("Aggregate over one table, in the list of a SELECT with HAVING count(*) >= %d and without FILTER, OVER and CASE.", p.minGroup)
 	case m.use == access.UseAggregate && p.uses&access.UseAggregate != 0:
 		return fmt.Sprintf("Try %s(%s).", p.functions[0], name)
 	}

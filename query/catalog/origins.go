@@ -77,8 +77,8 @@ func (s *Snapshot) trace(view *Relation) *Trace {
 }
 
 // Sources returns the column itself and, transitively, every column whose value
-// it shows: of parents that it was inherited from and of relations below a
-// view. It reports false if the column is unknown or something could not be
+// it shows: what it is generated from, of parents that it was inherited from and of
+// relations below a view. It reports false if the column is unknown or something could not be
 // traced; what was found so far is still returned.
 func (s *Snapshot) Sources(relation uint32, num int16) ([]Source, bool) {
 	w := sourceWalk{snapshot: s, seen: make(map[Source]bool), complete: true}
@@ -93,7 +93,7 @@ func (s *Snapshot) Sources(relation uint32, num int16) ([]Source, bool) {
 const maxViews = 100
 
 // Copied reports whether a column shows values as a table holds them: it is a
-// table's own, or in every view on the way down no more than a column's name.
+// table's own and not generated from others, or in every view on the way down no more than a column's name.
 func (s *Snapshot) Copied(relation uint32, num int16) bool {
 	for range maxViews {
 		r := s.byOID[relation]
@@ -101,7 +101,7 @@ func (s *Snapshot) Copied(relation uint32, num int16) bool {
 			return false
 		}
 		if !r.IsView() || r.System {
-			return true
+			return len(r.ByNum(num).From) == 0
 		}
 		t, i := s.Trace(r), position(r, num)
 		if i >= len(t.Columns) || !t.Columns[i].Copy || len(t.Columns[i].Sources) != 1 {
@@ -164,6 +164,9 @@ func (w *sourceWalk) visit(src Source) {
 
 func (w *sourceWalk) expand(src Source) {
 	r := w.snapshot.byOID[src.Relation]
+	for _, from := range r.ByNum(src.Num).From {
+		w.visit(Source{src.Relation, from})
+	}
 	for _, parent := range r.Parents {
 		w.inherit(parent, r.ByNum(src.Num).Name)
 	}

@@ -39,6 +39,15 @@ func Queries() []Query {
  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanColumn},
+		// An expression's columns are what its default, before 15 the column itself, depends on.
+		{"generated", `SELECT DISTINCT d.adrelid, d.adnum, p.refobjsubid FROM pg_catalog.pg_attrdef d
+ JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
+ JOIN pg_catalog.pg_depend p ON p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.refobjid = d.adrelid
+ AND p.refobjsubid > 0 AND p.refobjsubid <> d.adnum
+ AND (p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid
+ OR p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.objid = d.adrelid AND p.objsubid = d.adnum)
+ JOIN pg_catalog.pg_class c ON c.oid = d.adrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r','p','f')` + notTemp, scanGenerated},
 		{"inherits", `SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i
  JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('r','p','f')`, scanInherit},
 		{"views", `SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid)
@@ -173,6 +182,12 @@ func scanRelation(rows *Rows, values [][]byte) error {
 func scanColumn(rows *Rows, values [][]byte) error {
 	r := row{rows: rows, values: values}
 	rows.Columns = append(rows.Columns, ColumnRow{r.oid(), int16(r.num(15)), r.shared(), r.oid(), r.flag(), r.flag(), r.mod()})
+	return r.done()
+}
+
+func scanGenerated(rows *Rows, values [][]byte) error {
+	r := row{rows: rows, values: values}
+	rows.Generated = append(rows.Generated, GeneratedRow{r.oid(), int16(r.num(15)), int16(r.num(15))})
 	return r.done()
 }
 

@@ -6,6 +6,7 @@ type Rows struct {
 	Schemas   []SchemaRow
 	Relations []RelationRow
 	Columns   []ColumnRow
+	Generated []GeneratedRow
 	Inherits  []InheritRow
 	Views     []ViewRow
 	Functions []FunctionRow
@@ -42,10 +43,17 @@ type ColumnRow struct {
 	Name     string
 	Type     uint32 // type OID
 	NotNull  bool
-	Computed bool // GENERATED ALWAYS AS ... STORED
+	Computed bool // GENERATED ALWAYS AS (...)
 	// Mod is the type's modifier (pg_attribute.atttypmod): the length of a
 	// varchar(n), the digits of a numeric(p, s); -1: none.
 	Mod int32
+}
+
+// A GeneratedRow says that the expression of a generated column names another column
+// of its relation.
+type GeneratedRow struct {
+	Relation  uint32
+	Num, From int16
 }
 
 // An InheritRow says that Child inherits from, or is a partition of, Parent.

@@ -47,9 +47,10 @@ type Column struct {
 	Name    string
 	Type    uint32
 	NotNull bool
-	// Computed columns are GENERATED ALWAYS AS ... STORED: COPY leaves them out.
+	// Computed columns are GENERATED ALWAYS AS (...): COPY leaves them out.
 	Computed bool
-	Mod      int32 // the type's modifier; -1: none
+	Mod      int32   // the type's modifier; -1: none
+	From     []int16 // what a computed column is computed from
 }
 
 // IsView reports whether the relation shows others through a query.
@@ -134,7 +135,7 @@ func (s *Snapshot) addColumns(rows []ColumnRow) {
 		if r := s.byOID[rows[start].Relation]; r != nil {
 			first := len(all)
 			for _, c := range rows[start:end] {
-				all = append(all, Column{c.Num, c.Name, c.Type, c.NotNull, c.Computed, c.Mod})
+				all = append(all, Column{c.Num, c.Name, c.Type, c.NotNull, c.Computed, c.Mod, nil})
 			}
 			r.Columns = all[first:len(all):len(all)]
 		}
@@ -145,6 +146,13 @@ func (s *Snapshot) addColumns(rows []ColumnRow) {
 func (s *Snapshot) addLinks(rows *Rows) {
 	for _, row := range rows.Schemas {
 		s.schemas[row.Name] = row.OID
+	}
+	for _, row := range rows.Generated {
+		if r := s.byOID[row.Relation]; r != nil {
+			if c := r.ByNum(row.Num); c != nil {
+				c.From = append(c.From, row.From)
+			}
+		}
 	}
 	for _, row := range rows.Inherits {
 		if r := s.byOID[row.Child]; r != nil {

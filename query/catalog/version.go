@@ -19,6 +19,9 @@ func (r *Rows) sort() {
 	slices.SortFunc(r.Inherits, func(a, b InheritRow) int {
 		return cmp.Or(cmp.Compare(a.Child, b.Child), cmp.Compare(a.Parent, b.Parent))
 	})
+	slices.SortFunc(r.Generated, func(a, b GeneratedRow) int {
+		return cmp.Or(cmp.Compare(a.Relation, b.Relation), cmp.Compare(a.Num, b.Num), cmp.Compare(a.From, b.From))
+	})
 	slices.SortFunc(r.Views, func(a, b ViewRow) int { return cmp.Compare(a.Relation, b.Relation) })
 	slices.SortFunc(r.Functions, func(a, b FunctionRow) int { return cmp.Compare(a.OID, b.OID) })
 	slices.SortFunc(r.Operators, func(a, b OperatorRow) int {
@@ -48,6 +51,9 @@ func (r *Rows) hash() string {
 	}
 	for _, v := range r.Columns {
 		d.row('c', v.Relation, uint32(v.Num), v.Type, uint32(v.Mod)).text(v.Name).flags(v.NotNull, v.Computed)
+	}
+	for _, v := range r.Generated {
+		d.row('g', v.Relation, uint32(v.Num), uint32(v.From))
 	}
 	for _, v := range r.Inherits {
 		d.row('i', v.Child, v.Parent)

@@ -53,6 +53,8 @@ func testRows() catalog.Rows {
 	b.table("public", "remote", 'f', "id", "v")
 	b.table("public", "guarded", 'r', "id", "v")
 	b.rows.Relations[len(b.rows.Relations)-1].RowSecurity = true
+	leads := b.table("public", "leads", 'r', "id", "email", "shout")
+	b.rows.Generated = append(b.rows.Generated, catalog.GeneratedRow{Relation: leads, Num: 3, From: 2})
 	b.table("public", "ruled", 'r', "id", "v")
 	b.rows.Relations[len(b.rows.Relations)-1].Rules = true
 	events := b.table("public", "events", 'p', "id!", "payload", "at")
@@ -65,6 +67,7 @@ func testRows() catalog.Rows {
 	b.view("public", "v_code", `SELECT public.f(customers.ssn) AS x FROM public.customers`, "x")
 	b.view("public", "v_stats", `SELECT pg_stats.most_common_vals AS v FROM pg_catalog.pg_stats`, "v")
 	b.view("public", "v_cte", `WITH c AS (SELECT customers.ssn FROM public.customers) SELECT c.ssn FROM c`, "ssn")
+	b.view("public", "v_shout", `SELECT leads.shout AS s FROM public.leads WHERE leads.shout ~~ 'A%'`, "s")
 	b.view("public", "v_with", `SELECT (WITH w AS (SELECT 1 FROM public.customers c WHERE c.id = o.customer_id AND c.email ~~ 'a%') SELECT count(*) FROM w) AS n FROM public.orders o`, "n")
 	b.view("public", "v_with_order", `SELECT o.id, ARRAY(WITH w AS (SELECT c.id FROM public.customers c ORDER BY c.email) SELECT w.id FROM w) AS n FROM public.orders o`, "id", "n")
 	b.view("evil", "orders", `SELECT customers.id, customers.ssn AS note FROM public.customers`, "id", "note")

@@ -26,6 +26,8 @@ create table parent(a int, b text); create table child(c int) inherits (parent);
 create extension citext; create extension hstore; create extension pg_trgm;
 create type mood as enum('a','b'); create domain posint as int check (value>0);
 create table people(email citext primary key, h hstore, m mood, p posint);
+create table gen(id int, mail text, cc text, loud text generated always as (upper(mail) || cc) stored, twice int generated always as (id * 2) stored);
+create view vgen as select loud from gen;
 create type span as range (subtype = text); create table spans(id int, s span);
 create function f(a int, b int default 2) returns int language sql as 'select 1';
 create function public.lower(int) returns text language sql as 'select 1::text';
@@ -160,6 +162,9 @@ func TestOrigins(t *testing.T) {
 		{"ev24", "p", "public.ev24.p public.ev.p"},
 		{"child", "b", "public.child.b public.parent.b"},
 		{"child", "c", "public.child.c"},
+		{"gen", "loud", "public.gen.loud public.gen.mail public.gen.cc"},
+		{"gen", "twice", "public.gen.twice public.gen.id"},
+		{"vgen", "loud", "public.vgen.loud public.gen.loud public.gen.mail public.gen.cc"},
 		{"loop1", "a", "public.loop1.a public.loop2.a"},
 	} {
 		r := env.Catalog.Lookup("public", c.relation)

@@ -226,6 +226,7 @@ func (a *analysis) tableObjects() []access.Object {
 	d := new(describer)
 	for _, r := range a.rels {
 		r.expand()
+		r.generated()
 		objects = append(objects, r.object(d))
 	}
 	for _, r := range a.rels {
@@ -243,6 +244,25 @@ func (r *relUse) expand() {
 	}
 	for i := range r.rel.Columns {
 		r.use(r.rel.Columns[i].Name, r.all, spot{})
+	}
+}
+
+// generated adds what the generated columns in use are computed from.
+func (r *relUse) generated() {
+	if r.rel == nil {
+		return
+	}
+	for i := range r.rel.Columns {
+		c := &r.rel.Columns[i]
+		u := r.uses[c.Name]
+		if u == nil || u.use&readUses == 0 {
+			continue
+		}
+		for _, num := range c.From { // no generated column: the server forbids that
+			if from := r.rel.ByNum(num); from != nil {
+				r.use(from.Name, access.UseCarry, spot{}).merge(u.computed())
+			}
+		}
 	}
 }
 
