@@ -33,9 +33,12 @@ func tracedCopy(snap *catalog.Snapshot, o *query.Output) bool {
 }
 
 // contradicts reports whether the server says that a field is a column which,
-// by the text, cannot be in it.
+// by the text, cannot be in it, or that it is none where the text has one.
 func contradicts(f wire.Field, o *query.Output) bool {
-	return f.Table != 0 && f.Attribute > 0 && o.Traced &&
+	if f.Table == 0 {
+		return o.Bare
+	}
+	return f.Attribute > 0 && o.Traced &&
 		!slices.Contains(o.Sources, catalog.Source{Relation: f.Table, Num: f.Attribute})
 }
 

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"slices"
+
 	pgquery "github.com/pganalyze/pg_query_go/v6"
 
 	"sluice/access"
@@ -43,9 +45,9 @@ func (a *analysis) comparison(sc *scope, e *pgquery.A_Expr, use access.Use) {
 	a.operator(e.Name)
 	equal, ranged := a.kindOf(e)
 	if equal || ranged {
-		if x, y := e.Lexpr.GetRowExpr(), e.Rexpr.GetRowExpr(); x != nil && y != nil && len(x.Args) == len(y.Args) {
-			for i := range x.Args {
-				a.sides(a.value(sc, x.Args[i], use), a.value(sc, y.Args[i], use), equal, use)
+		if x, y := rowOf(e.Lexpr), rowOf(e.Rexpr); x != nil && len(x) == len(y) {
+			for i := range x {
+				a.sides(a.value(sc, x[i], use), a.value(sc, y[i], use), equal, use)
 			}
 			return
 		}
@@ -62,6 +64,16 @@ func (a *analysis) comparison(sc *scope, e *pgquery.A_Expr, use access.Use) {
 		return
 	}
 	a.sides(a.value(sc, e.Lexpr, use), a.value(sc, e.Rexpr, use), equal, use)
+}
+
+// rowOf returns the parts of (a, b, ...); nil: it is no such row, or nobody can tell
+// how many there are.
+func rowOf(n *pgquery.Node) []*pgquery.Node {
+	args := n.GetRowExpr().GetArgs()
+	if slices.ContainsFunc(args, expands) {
+		return nil
+	}
+	return args
 }
 
 // ranges are the operators that compare by order or pattern.
@@ -97,15 +109,15 @@ func (a *analysis) listed(sc *scope, e *pgquery.A_Expr, equal bool, use access.U
 	}
 	items := e.Rexpr.GetList().GetItems()
 	left := []*pgquery.Node{e.Lexpr}
-	if row := e.Lexpr.GetRowExpr(); row != nil {
-		left = row.Args
+	row := rowOf(e.Lexpr)
+	if row != nil {
+		left = row
 	}
 	for i, n := range left {
 		x := a.value(sc, n, use)
-		for _, item := range items {
-			y := item
-			if row := item.GetRowExpr(); row != nil && len(row.Args) == len(left) && e.Lexpr.GetRowExpr() != nil {
-				y = row.Args[i]
+		for _, y := range items {
+			if parts := rowOf(y); row != nil && len(parts) == len(row) {
+				y = parts[i]
 			}
 			a.sides(x, a.value(sc, y, use), equal, use)
 		}
@@ -166,8 +178,8 @@ func (a *analysis) among(sc *scope, s *pgquery.SubLink, q *pgquery.SelectStmt, u
 		return
 	}
 	left := []*pgquery.Node{s.Testexpr}
-	if row := s.Testexpr.GetRowExpr(); row != nil {
-		left = row.Args
+	if row := rowOf(s.Testexpr); row != nil {
+		left = row
 	}
 	d := a.query(sc, q, inner)
 	if !d.known || len(d.cols) != len(left) {

@@ -143,7 +143,7 @@ func (a *analysis) operator(name []*pgquery.Node) {
 		}
 		return
 	}
-	if !isSystemOperator()[op] && !internalOperators()[op] && !a.pathOperator(op) {
+	if !isSystemOperator()[op] && !strings.Contains(op, "BETWEEN") && !a.pathOperator(op) {
 		a.partial("operator " + op + " is not known")
 	}
 	if len(p) == 1 && !slices.Contains(a.ops, op) {
@@ -158,9 +158,6 @@ func (a *analysis) implied(op string) {
 		a.ops = append(a.ops, op)
 	}
 }
-
-// internalOperators stand in trees for syntax that names no operator.
-var internalOperators = set("BETWEEN NOT_BETWEEN IN")
 
 func (a *analysis) trustedOperator(schema, name string) bool {
 	if a.env.Catalog == nil {

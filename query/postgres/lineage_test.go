@@ -55,6 +55,27 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// TestUnknownOutputs: where a composite value becomes columns nobody here can tell
+// which are which.
+func TestUnknownOutputs(t *testing.T) {
+	env := testEnv(t)
+	for sql, known := range map[string]bool{
+		`select (o).*, (select ssn from customers) from orders o`:                                        true,
+		`select (o).note from orders o`:                                                                  true,
+		`select (n.o).*, (select ssn from customers), (z).* from (select o from orders o) n, (select) z`: false,
+		`select (json_each('{}')).*, (select ssn from customers)`:                                        false,
+		`select (ssn).* from customers ssn, customers`:                                                   false, // a column comes before a row
+		`select (g).* from generate_series(1, 2) g, orders o`:                                            false,
+		`values ((select 1), 2)`:                                                                         true,
+		`select v.* from orders o, lateral (values (o.*, (select ssn from customers limit 1))) v`:        false,
+		`select v.* from orders o, lateral (values ((o).*, 1)) v`:                                        false,
+	} {
+		if st := analyze(t, env, sql); st.OutputsKnown != known {
+			t.Errorf("%s: %v %v", sql, st.OutputsKnown, st.Outputs)
+		}
+	}
+}
+
 func sketchOutput(env *Env, o Output) string {
 	var sources []string
 	for _, src := range o.Sources {

@@ -119,6 +119,7 @@ func (a *analysis) values(sc *scope, rows []*pgquery.Node) *derived {
 	d := &derived{known: true}
 	for r, row := range rows {
 		for i, n := range row.GetList().GetItems() {
+			d.known = d.known && !expands(n)
 			var c column
 			a.within(n, func() { c = a.value(sc, n, access.UseFlow) })
 			switch {
@@ -329,11 +330,11 @@ func (a *analysis) targets(sc *scope, list []*pgquery.Node, at place) *derived {
 			a.opaque("a target of a kind that is not known")
 			continue
 		}
-		ref := t.Val.GetColumnRef()
-		if ref != nil && ref.Fields[len(ref.Fields)-1].GetAStar() != nil {
-			a.star(sc, names(ref.Fields[:len(ref.Fields)-1]), at, d)
+		if expands(t.Val) {
+			a.expanded(sc, t.Val, at, d)
 			continue
 		}
+		ref := t.Val.GetColumnRef()
 		a.within(t.Val, func() {
 			shown := a.shown
 			a.shown = shown || a.shallow
@@ -381,6 +382,44 @@ func starOf(at place) access.Use {
 		return 0
 	}
 	return access.UseFlow
+}
+
+// expands reports whether the server makes any number of columns of an expression:
+// *, table.*, (expression).*.
+func expands(n *pgquery.Node) bool {
+	fields := n.GetColumnRef().GetFields()
+	if ind := n.GetAIndirection(); ind != nil {
+		fields = ind.Indirection
+	}
+	return len(fields) > 0 && fields[len(fields)-1].GetAStar() != nil
+}
+
+// expanded adds what such an expression shows. How many columns there are in a
+// composite value is not known here, unless it is the row of an item.
+func (a *analysis) expanded(sc *scope, n *pgquery.Node, at place, d *derived) {
+	if ref := n.GetColumnRef(); ref != nil {
+		a.star(sc, names(ref.Fields[:len(ref.Fields)-1]), at, d)
+		return
+	}
+	ind := n.GetAIndirection()
+	if p := names(ind.Arg.GetColumnRef().GetFields()); len(p) == 1 && len(ind.Indirection) == 1 && sc.isRow(p[0]) {
+		a.star(sc, p, at, d)
+		return
+	}
+	d.known = false
+	a.within(n, func() { a.expr(sc, n, access.UseFlow) })
+}
+
+// isRow reports whether a name can only be that of an item's row.
+func (sc *scope) isRow(name string) bool {
+	for s := sc; s != nil; s = s.parent {
+		for _, it := range s.items {
+			if !it.hidden && !it.known {
+				return false
+			}
+		}
+	}
+	return !sc.has(name) && len(sc.named("", name)) == 1
 }
 
 // star expands * and table.*.
