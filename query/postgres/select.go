@@ -406,7 +406,7 @@ func (a *analysis) expanded(sc *scope, n *pgquery.Node, at place, d *derived) {
 		a.star(sc, p, at, d)
 		return
 	}
-	d.known = false
+	d.known, d.fixed = false, false
 	a.within(n, func() { a.expr(sc, n, access.UseFlow) })
 }
 
