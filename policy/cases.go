@@ -105,7 +105,9 @@ type subjectSpec struct {
 	Groups []string       `yaml:"groups"`
 	Owner  string         `yaml:"owner"`
 	Claims map[string]any `yaml:"claims"`
-	Actor  *subjectSpec   `yaml:"actor"`
+	// Authenticated is how long ago; not given: just now.
+	Authenticated time.Duration `yaml:"authenticated"`
+	Actor         *subjectSpec  `yaml:"actor"`
 }
 
 type testResourceSpec struct {

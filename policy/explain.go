@@ -53,6 +53,7 @@ func (r *rule) trace(q *question) Trace {
 		t, err := r.when.eval(q)
 		f.met, f.err = min(f.met, t), err
 	}
+	f.freshen(q)
 	t := Trace{
 		Rule: r.name, Effect: r.effect.String(), Monitor: r.monitor, File: r.pos.File, Line: r.pos.Line,
 		Outcome: f.met.String(), Because: f.because(q),
@@ -89,6 +90,9 @@ func (f *finding) because(q *question) string {
 		case f.met == yes && c.about == aboutObjects:
 			parts = append(parts, fmt.Sprintf("%s => %s", c.text(), c.shown(q)))
 		}
+	}
+	if f.rule.maxAge > 0 {
+		parts = append(parts, fmt.Sprintf("identity.max_age %s => %t", f.rule.maxAge, !f.rule.stale(q.r)))
 	}
 	if f.rule.when != nil && (f.met != no || len(parts) == 0) {
 		parts = append(parts, f.rule.when.because(q))

@@ -89,6 +89,8 @@ func (c *caseSpec) base() (access.Request, []strictyaml.Problem) {
 		},
 		Context: access.Context{Reason: value(c.Reason), Ticket: value(c.Ticket), Counts: fixedCounts(c.Counts), Time: value(c.Time)},
 	}
+	// A nanosecond after, since the zero time would say that nobody knows when.
+	r.Subject.AuthTime = r.Context.Time.Add(time.Nanosecond - c.Subject.Authenticated)
 	if r.Resource.Protocol == "" {
 		r.Resource.Protocol = "postgres"
 	}

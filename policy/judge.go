@@ -17,6 +17,8 @@ type finding struct {
 	// by are the members of the actor chain for whom it is met, one bit each:
 	// every member needs an allow, possibly of different rules.
 	by uint8
+	// stale: the rule asks for a fresh sign-in and this is none, so it denies.
+	stale bool
 }
 
 // holds reports whether the rule takes effect: a rule that restricts also does
@@ -72,6 +74,7 @@ func (s *Set) judge(q *question) (*judgement, error) {
 			t, err := r.when.eval(q)
 			f.met, f.err = min(f.met, t), err
 		}
+		f.freshen(q)
 		if f.met != no || f.err != nil {
 			j.findings = append(j.findings, f)
 		}

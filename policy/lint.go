@@ -273,9 +273,9 @@ func (l *linter) shadowed(r *rule) {
 	if !r.allows() || r.monitor {
 		return
 	}
-	plain := r.mask == nil && r.limit == nil && !r.record && len(r.notify) == 0
+	plain := r.mask == nil && r.maxAge == 0 && r.limit == nil && !r.record && len(r.notify) == 0
 	for _, o := range l.set.rules {
-		if o == r || o.monitor || o.when != nil || !covers(&o.match, &r.match) {
+		if o == r || o.monitor || o.when != nil || o.maxAge > 0 || !covers(&o.match, &r.match) {
 			continue
 		}
 		switch {

@@ -46,8 +46,9 @@ type rule struct {
 	match      match
 	when       *condition // nil: always
 	approval   *access.Quorum
-	wantReason bool // who asks must say why
-	wantTicket bool // and for what
+	wantReason bool          // who asks must say why
+	wantTicket bool          // and for what
+	maxAge     time.Duration // of the authentication; 0: any
 	mask       *maskRule
 	limit      *access.Limit
 	record     bool
@@ -78,7 +79,9 @@ func (m *maskRule) on(q *question, o *access.Object) []namePattern {
 func (r *rule) allows() bool { return r.effect == effAllow }
 
 // changing reports whether the rule may answer differently for the same action.
-func (r *rule) changing() bool { return r.when != nil && r.when.uses&changing != 0 }
+func (r *rule) changing() bool {
+	return r.maxAge > 0 || r.when != nil && r.when.uses&changing != 0
+}
 
 // onObjects reports whether the rule asks what an action touches.
 func (r *rule) onObjects() bool {
@@ -255,6 +258,7 @@ func (c *compiler) rule(p *policySpec, spec *ruleSpec) *rule {
 	r.monitor = c.mode(p.Mode, spec.Mode)
 	r.match = *c.match(who, &spec.Match)
 	c.obligations(who, spec, r)
+	c.fresh(who, spec, r)
 	if spec.When.given() {
 		r.when = c.compile(who, spec.When)
 		c.needsSQL(who, spec, r)

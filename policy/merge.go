@@ -93,6 +93,8 @@ func (j *judgement) denier() *finding {
 			return 0
 		case f.err != nil:
 			return 2
+		case f.stale && f.holds():
+			return 3
 		case f.rule.effect != effDeny:
 			return 0
 		case f.met == yes:
@@ -154,6 +156,8 @@ func (j *judgement) deny(d *access.Decision, by *finding) {
 	case by.err != nil:
 		d.Message = "the rule could not be evaluated, so it denies: " + by.err.Error()
 		first.Effect, first.Message = access.Deny.String(), d.Message
+	case by.stale:
+		d.Message, d.Hint = first.Message, loginHint
 	case by.met == unknown:
 		d.Message = join(d.Message, j.doubt(by.rule))
 	case d.Message == "":
@@ -206,6 +210,9 @@ func (j *judgement) reasons(first access.Reason, but *rule) []access.Reason {
 func (f *finding) explained(q *question) access.Reason {
 	r := f.rule.reason()
 	r.Because = f.because(q)
+	if f.stale {
+		r.Effect, r.Message = access.Deny.String(), f.staleText()
+	}
 	if f.err != nil {
 		r.Message = "could not be evaluated: " + f.err.Error()
 	}

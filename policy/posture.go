@@ -57,6 +57,9 @@ func (r *rule) writes() bool {
 // possible says whether the rule can be met by some action: yes if by every one.
 func (r *rule) possible(q *question) tri {
 	t, _ := r.static(q)
+	if r.maxAge > 0 {
+		t = min(t, unknown) // another moment, another answer
+	}
 	if t == no || r.when == nil {
 		return t
 	}

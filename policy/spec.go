@@ -29,6 +29,7 @@ type ruleSpec struct {
 	When     expressionSpec `yaml:"when"`
 	Effect   text           `yaml:"effect,required"`
 	Approval *approvalSpec  `yaml:"approval"`
+	Identity *identitySpec  `yaml:"identity"`
 	Mask     *maskSpec      `yaml:"mask"`
 	Limit    *limitSpec     `yaml:"limit"`
 	Record   bool           `yaml:"record"`

@@ -65,7 +65,7 @@ func (s *Set) Standing(res access.Resource, group string, a access.Action) Stand
 
 // momentary reports whether the rule looks at more than group, resource and
 // action.
-func (r *rule) momentary() bool { return r.when != nil || r.match.momentary() }
+func (r *rule) momentary() bool { return r.when != nil || r.maxAge > 0 || r.match.momentary() }
 
 func (m *match) momentary() bool {
 	return len(m.subjects)+len(m.cidrs) > 0 || m.not != nil && m.not.momentary()

@@ -46,13 +46,30 @@ func (s *Server) oracle() oracle {
 	return oracle{set: s.policy.Set, people: s.directory, targets: s.catalogue, analyzer: s.analyzer, now: s.o.Now, log: s.log, snapshot: s.postgres.Snapshot}
 }
 
+// person finds whom a question is about: names are unique, whoever vouches for
+// them. The answer is for somebody who has just signed in.
+func (o oracle) person(name string) (access.Subject, error) {
+	who, err := o.people.Lookup(identity.Local, name)
+	if err != nil {
+		all := o.people.Users()
+		i := slices.IndexFunc(all, func(s access.Subject) bool { return s.ID == name })
+		if i < 0 {
+			return who, api.WithHint(api.Errorf(api.ErrNotFound, "there is no user %q", name),
+				"the configuration names local users, in documents of kind User; others are known once they have signed in")
+		}
+		who = all[i]
+	}
+	who.AuthTime = o.now()
+	return who, nil
+}
+
 // Can answers a question, one verdict for each statement. As for sessions, no
 // target is dialled where no rule could allow the subject anything, unless the
 // asker may know everything anyway.
 func (o oracle) Can(ctx context.Context, q v1.Question, full bool) ([]v1.Verdict, error) {
-	who, err := o.people.Lookup(identity.Local, q.Subject)
+	who, err := o.person(q.Subject)
 	if err != nil {
-		return nil, api.WithHint(api.Errorf(api.ErrNotFound, "there is no user %q", q.Subject), "the configuration names them, in documents of kind User")
+		return nil, err
 	}
 	name, database, _ := strings.Cut(q.Resource, "/")
 	target, err := o.targets.Target(ctx, name, database)

@@ -307,3 +307,39 @@ func TestGroupsOfProvidersAreKnown(t *testing.T) {
 		t.Errorf("as they are: %v", got)
 	}
 }
+
+// A rule that wants a fresh sign-in refuses an old one, and takes the same
+// credential once its holder has proven who they are again.
+func TestFreshSignIn(t *testing.T) {
+	g, idp := withProvider(t)
+	policy := strings.Replace(rules, "  - id: no-unscoped", "  - {id: fresh, match: {access: [write]}, effect: deny, identity: {max_age: 5m}}\n  - id: no-unscoped", 1)
+	if err := os.WriteFile(filepath.Join(g.folder, "rules.yaml"), []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	idp.Forge(func(_, c map[string]any) []byte { c["auth_time"] = time.Now().Add(-10 * time.Minute).Unix(); return nil })
+	secret := g.device(t, idp)
+	insert := "INSERT INTO customers VALUES (3, 'x')"
+	if _, errs := g.psql(t, "ann@example.test", secret, insert); !strings.Contains(errs, "denied by access/fresh") || !strings.Contains(errs, "sluice login --fresh") {
+		t.Fatalf("an old sign-in: %s", errs)
+	}
+	if out, errs := g.psql(t, "ann@example.test", secret, "SELECT count(*) FROM customers"); out != "2\n" {
+		t.Errorf("what needs none: %s%s", out, errs)
+	}
+	idp.Forge(nil)
+	c := g.bearer(t, secret)
+	l, err := c.StartLogin(t.Context(), v1.LoginRequest{Provider: "idp", Device: true, Fresh: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idp.Answer(l.UserCode, true)
+	r, err := c.FinishLogin(t.Context(), v1.LoginAnswer{Provider: "idp", Device: true, Attempt: l.Attempt})
+	if err != nil || r.Secret != "" || r.State != "done" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, errs := g.psql(t, "ann@example.test", secret, insert); errs != "" {
+		t.Errorf("the same credential, fresh: %s", errs)
+	}
+}
