@@ -319,7 +319,10 @@ func TestFreshSignIn(t *testing.T) {
 	if err := g.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	idp.Forge(func(_, c map[string]any) []byte { c["auth_time"] = time.Now().Add(-10 * time.Minute).Unix(); return nil })
+	idp.Forge(func(_, c map[string]any) []byte {
+		c["auth_time"] = time.Now().Add(-10 * time.Minute).Unix()
+		return nil
+	})
 	secret := g.device(t, idp)
 	insert := "INSERT INTO customers VALUES (3, 'x')"
 	if _, errs := g.psql(t, "ann@example.test", secret, insert); !strings.Contains(errs, "denied by access/fresh") || !strings.Contains(errs, "sluice login --fresh") {
