@@ -32,6 +32,22 @@ type Quorum struct {
 	// MaxHold bounds how long people may take while locks are held. Zero: the
 	// gateway's own bound holds.
 	MaxHold time.Duration `json:"max_hold,omitempty"`
+	// Glass says who may go without an answer in an emergency; nil: nobody.
+	Glass *Glass `json:"break_glass,omitempty"`
+}
+
+// A Glass lets people act without an answer for a while, once they have broken it:
+// everybody named is alerted, and every action owes a review.
+type Glass struct {
+	Groups []string      `json:"groups"`          // whose members may
+	For    time.Duration `json:"for"`             // from the breaking
+	Review time.Duration `json:"review"`          // how soon each action must be reviewed
+	Alert  []string      `json:"alert,omitempty"` // channels that are told. Empty: all
+}
+
+// Opens reports whether s may go behind the glass: a person, acting alone.
+func (g *Glass) Opens(s Subject) bool {
+	return g != nil && s.ID != "" && s.Kind == Human && s.Actor == nil && slices.ContainsFunc(g.Groups, s.In)
 }
 
 // A Moment is when people are asked.
@@ -56,7 +72,7 @@ func (q Quorum) With(o Quorum) Quorum {
 	if q.At != o.At {
 		q.At = Before
 	}
-	q.Grant = lesser(q.Grant, o.Grant)
+	q.Grant, q.Glass = lesser(q.Grant, o.Grant), both(q.Glass, o.Glass)
 	if len(q.Channels) == 0 || len(o.Channels) == 0 {
 		q.Channels = nil
 	} else {
@@ -80,6 +96,28 @@ func escalate(q, o Quorum) *Escalation {
 		e.To = together(e.To, second)
 	}
 	return &e
+}
+
+// both is a glass for those who may break either; nil where there is none.
+func both(a, b *Glass) *Glass {
+	if a == nil || b == nil {
+		return nil
+	}
+	g := Glass{For: min(a.For, b.For), Review: min(a.Review, b.Review)}
+	for _, group := range a.Groups {
+		if slices.Contains(b.Groups, group) {
+			g.Groups = append(g.Groups, group)
+		}
+	}
+	if len(g.Groups) == 0 {
+		return nil
+	}
+	if len(a.Alert) > 0 && len(b.Alert) > 0 {
+		g.Alert = slices.Concat(a.Alert, b.Alert)
+		slices.Sort(g.Alert)
+		g.Alert = slices.Compact(g.Alert)
+	}
+	return &g
 }
 
 // together lists both, by group; the higher count for a group holds.
@@ -155,6 +193,9 @@ type Approval struct {
 	// then identifies.
 	Grant *Grant
 	Shape Digest
+	// Glass is the id of the broken glass that stands in the place of people's
+	// answer. Empty: they have answered.
+	Glass string
 }
 
 // Pending tells a waiting client where its request stands.

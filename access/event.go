@@ -20,6 +20,9 @@ const (
 	ApprovalExpired   EventType = "approval.expired"
 	ApprovalUsed      EventType = "approval.used"
 	ApprovalEscalated EventType = "approval.escalated" // more people were asked
+	GlassOpened       EventType = "break_glass.opened"
+	GlassUsed         EventType = "break_glass.used"
+	GlassClosed       EventType = "break_glass.closed"
 	PolicyChanged     EventType = "policy.changed"
 	RecordingFailed   EventType = "recording.failed"
 	RecordingChunk    EventType = "recording.chunk" // the hash of a sealed piece of recording
@@ -35,6 +38,7 @@ func EventTypes() []EventType {
 	return []EventType{
 		SessionOpened, SessionRefused, SessionClosed, SessionKilled, ActionDecided, ActionCompleted,
 		ApprovalRequested, ApprovalApproved, ApprovalRejected, ApprovalWithdrawn, ApprovalExpired, ApprovalUsed, ApprovalEscalated,
+		GlassOpened, GlassUsed, GlassClosed,
 		PolicyChanged, RecordingFailed, RecordingChunk, TokenIssued, TokenRenewed, TokenRevoked, AuditRead, GatewayStarted,
 	}
 }

@@ -132,6 +132,11 @@ type Approvals interface {
 	Show(ctx context.Context, c *Caller, id string) (v1.Request, error)
 	// Vote answers a request; it checks that the caller is entitled to.
 	Vote(ctx context.Context, c *Caller, id string, approve bool, reason string) (v1.Request, error)
+	// Withdraw ends a request of the caller's, what is left of a grant, or a broken glass.
+	Withdraw(ctx context.Context, c *Caller, id string) (v1.Request, error)
+	// BreakGlass lets the caller act at a resource without approval for a while,
+	// where rules permit that.
+	BreakGlass(ctx context.Context, c *Caller, resource, reason string) (v1.Request, error)
 }
 
 // Sessions are the live and past sessions.

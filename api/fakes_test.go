@@ -163,6 +163,21 @@ func (f fakeApprovals) Show(_ context.Context, c *Caller, id string) (v1.Request
 	return r, nil
 }
 
+func (f fakeApprovals) Withdraw(_ context.Context, c *Caller, id string) (v1.Request, error) {
+	if r, ok := f.requests[id]; ok && r.Requester == c.Subject.ID {
+		r.State = "withdrawn"
+		return r, nil
+	}
+	return v1.Request{}, Errorf(ErrNotFound, "no request %s", id)
+}
+
+func (f fakeApprovals) BreakGlass(_ context.Context, c *Caller, resource, reason string) (v1.Request, error) {
+	if reason == "" {
+		return v1.Request{}, Errorf(ErrInvalid, "no reason")
+	}
+	return v1.Request{ID: "req-glass", Kind: "break_glass", State: "approved", Requester: c.Subject.ID, Resource: resource, Reason: reason}, nil
+}
+
 func (f fakeApprovals) Vote(_ context.Context, c *Caller, id string, approve bool, reason string) (v1.Request, error) {
 	r, ok := f.requests[id]
 	switch {

@@ -75,6 +75,10 @@ func (a *API) requestRoutes() []route {
 			summary: "Agree; never to one's own request"},
 		{method: "POST", path: "/api/v1/requests/{id}/reject", name: "rejectRequest", body: v1.Answer{}, answer: v1.Request{}, handle: a.rejectRequest,
 			summary: "Refuse; one refusal is enough"},
+		{method: "POST", path: "/api/v1/requests/{id}/withdraw", name: "withdrawRequest", answer: v1.Request{}, handle: a.withdrawRequest,
+			summary: "Take back one's own request, what is left of a grant, or a broken glass"},
+		{method: "POST", path: "/api/v1/break-glass", name: "breakGlass", body: v1.Breaking{}, answer: v1.Request{}, status: 201, handle: a.breakGlass,
+			summary: "Act at a resource without approval for a while, where rules permit it; everybody named is alerted, and every action is reviewed"},
 	}
 }
 

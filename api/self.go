@@ -184,6 +184,26 @@ func (a *API) vote(c *call, approve bool) error {
 	return c.answer(r)
 }
 
+func (a *API) withdrawRequest(c *call) error {
+	r, err := a.Approvals.Withdraw(c.Context(), &c.caller, c.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return c.answer(r)
+}
+
+func (a *API) breakGlass(c *call) error {
+	var b v1.Breaking
+	if err := c.decode(&b); err != nil {
+		return err
+	}
+	r, err := a.Approvals.BreakGlass(c.Context(), &c.caller, b.Resource, b.Reason)
+	if err != nil {
+		return err
+	}
+	return c.answer(r)
+}
+
 func (a *API) can(c *call) error {
 	var q v1.Question
 	if err := c.decode(&q); err != nil {

@@ -26,6 +26,12 @@ func (e *Engine) Approve(ctx context.Context, r access.Request, d access.Decisio
 	if err := ctx.Err(); err != nil {
 		return access.Approval{}, fmt.Errorf("approval: %w", context.Cause(ctx))
 	}
+	if broken, err := e.behindGlass(ctx, &r, &d); broken != nil || err != nil {
+		if err != nil {
+			return access.Approval{}, fmt.Errorf("approval: %w", err)
+		}
+		return *broken, nil
+	}
 	a, woken, err := e.find(ctx, &r, &d)
 	if err == nil && a == nil {
 		a, woken, err = e.create(ctx, &r, &d)

@@ -25,6 +25,8 @@ var (
 	ErrComment  = errors.New("the rule wants a reason of those who agree")
 	ErrConfirm  = errors.New("the rule wants those who agree to confirm it with a fresh sign-in")
 	ErrNotYours = errors.New("only who asked may withdraw it")
+	ErrNoGlass  = errors.New("no rule lets you go without an approval here, even in an emergency")
+	ErrOverdue  = errors.New("what you did the last time has not been reviewed in time")
 	ErrUnseen   = errors.New("the answer is for another action than the request's")
 )
 
@@ -159,6 +161,11 @@ func (e *Engine) Sweep(ctx context.Context) error {
 		pending, err = e.o.Store.Approvals(ctx, store.ApprovalFilter{States: []string{store.Pending}})
 		due = append(due, pending...)
 	}
+	if err == nil {
+		var open []store.Approval
+		open, err = e.o.Store.Approvals(ctx, store.ApprovalFilter{Kind: store.Glass, States: []string{store.Approved}, ExpiresBefore: e.o.Now()})
+		due = append(due, open...)
+	}
 	if err != nil {
 		return fmt.Errorf("approval: sweep: %w", err)
 	}
@@ -173,7 +180,10 @@ func (e *Engine) Sweep(ctx context.Context) error {
 // elapse does what time demands of a request.
 func (e *Engine) elapse(ctx context.Context, a *store.Approval) error {
 	switch now := e.o.Now(); {
+	case a.Kind == store.Review: // stays until it is done
 	case a.State != store.Pending && a.State != store.Approved:
+	case a.Kind == store.Glass && !now.Before(a.Expires):
+		return e.closeGlass(ctx, a.ID, store.Expired, a.Requester)
 	case !now.Before(a.Expires):
 		return e.expire(ctx, a.ID)
 	case escalates(a, now):

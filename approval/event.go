@@ -52,6 +52,9 @@ func (e *Engine) event(a *store.Approval, what access.EventType, by access.Subje
 // stateAt is the state as people should see it: time may be over although
 // nobody has written it down yet.
 func stateAt(a *store.Approval, now time.Time) string {
+	if a.Kind == store.Review {
+		return a.State
+	}
 	if (a.State == store.Pending || a.State == store.Approved) && !now.Before(a.Expires) {
 		return store.Expired
 	}

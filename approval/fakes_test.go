@@ -61,7 +61,7 @@ func (m *memory) Approvals(_ context.Context, f store.ApprovalFilter) (out []sto
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.rows {
-		if (len(f.States) == 0 || slices.Contains(f.States, r.State)) &&
+		if (f.AnyKind || f.Kind == r.Kind) && (len(f.States) == 0 || slices.Contains(f.States, r.State)) &&
 			(f.Issuer == "" || f.Issuer == r.Requester.Issuer) && (f.Requester == "" || f.Requester == r.Requester.ID) &&
 			(f.Digest == nil || *f.Digest == r.Digest) && (f.Shape == nil || *f.Shape == r.Shape) &&
 			(f.Fingerprint == "" || f.Fingerprint == r.Fingerprint) && (f.Resource == "" || f.Resource == r.Resource.Name) &&

@@ -26,7 +26,11 @@ const (
 	Rejected  Kind = "rejected"
 	Withdrawn Kind = "withdrawn"
 	Expired   Kind = "expired"
-	Used      Kind = "used" // what was approved runs, or ran
+	Used      Kind = "used"     // what was approved runs, or ran
+	Broken    Kind = "broken"   // somebody acts without approval for a while
+	Closed    Kind = "closed"   // not any more
+	Owed      Kind = "review"   // something was done without approval, and must be looked at
+	Reviewed  Kind = "reviewed" // it was
 )
 
 // A Notice tells a channel where a request stands. Notices of one request come in
@@ -161,7 +165,10 @@ func (e *Engine) deliver(ctx context.Context, n Notifier) bool {
 // concerns reports whether a channel is to be told of a request: not of one that
 // was over before it was told anything.
 func concerns(channel string, a *store.Approval, d *store.Delivery) bool {
-	if d.Told == 0 && a.State != store.Pending {
+	if a.Kind == store.Glass && d.Told > 0 && a.State == store.Approved {
+		return false // it was used: the reviews tell
+	}
+	if d.Told == 0 && a.State != store.Pending && a.Kind != store.Glass {
 		return false
 	}
 	return len(a.Quorum.Channels) == 0 || slices.Contains(a.Quorum.Channels, channel)
@@ -241,6 +248,14 @@ var kinds = map[string]Kind{
 // kindOf says what is new to the channel.
 func kindOf(a *store.Approval, d *store.Delivery) Kind {
 	switch {
+	case a.Kind == store.Glass && a.State == store.Approved:
+		return Broken
+	case a.Kind == store.Glass:
+		return Closed
+	case a.Kind == store.Review && a.State != store.Pending:
+		return Reviewed
+	case a.Kind == store.Review && d.Told == 0:
+		return Owed
 	case a.State != store.Pending:
 		return kinds[a.State]
 	case d.Told == 0:

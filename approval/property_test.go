@@ -57,7 +57,28 @@ func (m *machine) request(rt *rapid.T) (access.Request, access.Decision) {
 	d := demand(rapid.SampledFrom(rules).Draw(rt, "rule")...)
 	d.Approval.Escalate = rapid.SampledFrom(escalations).Draw(rt, "escalation")
 	d.Approval.Grant = rapid.SampledFrom(grants).Draw(rt, "grant")
+	if rapid.IntRange(0, 3).Draw(rt, "glass") == 0 {
+		d.Approval.Glass = &access.Glass{Groups: []string{"sales"}, For: 5 * time.Minute, Review: 10 * time.Minute}
+	}
 	return r, d
+}
+
+// breakGlass keeps its own account of who may act without an answer, and until when.
+func (m *machine) breakGlass(rt *rapid.T) {
+	who := m.who(rapid.SampledFrom(askers).Draw(rt, "who"))
+	terms := demand(oneDBA).Approval
+	terms.Glass = &access.Glass{Groups: []string{"sales"}, For: 5 * time.Minute, Review: 10 * time.Minute}
+	overdue := slices.ContainsFunc(m.rows, func(r store.Approval) bool {
+		return r.Kind == store.Review && r.State == store.Pending && r.Requester.ID == who.ID && !m.clock.Before(r.Expires)
+	})
+	v, err := m.engine(rt).BreakGlass(ctx, who, shop, &terms, "fire")
+	switch {
+	case err != nil:
+	case who.ID != "eve":
+		rt.Fatalf("%s broke the glass", who.ID)
+	case overdue && v.Created.Equal(m.clock):
+		rt.Fatal("broken in spite of overdue reviews")
+	}
 }
 
 func (m *machine) withdraw(rt *rapid.T) {
@@ -114,6 +135,10 @@ func (m *machine) use(rt *rapid.T) {
 	}
 	m.ran[a.ID]++
 	row, _ := m.Approval(ctx, a.ID)
+	if a.Glass != "" {
+		m.behindGlass(rt, a, row)
+		return
+	}
 	most := 1
 	if g := row.Quorum.Grant; g != nil {
 		most = g.Uses
@@ -132,6 +157,21 @@ func (m *machine) use(rt *rapid.T) {
 	}
 	if types := m.types(a.ID); types[len(types)-1] != access.ApprovalUsed {
 		rt.Fatalf("request %s ran unrecorded: %v", a.ID, types)
+	}
+}
+
+// behindGlass checks an action that ran without an answer.
+func (m *machine) behindGlass(rt *rapid.T, a access.Approval, review store.Approval) {
+	glass, _ := m.Approval(ctx, a.Glass)
+	switch {
+	case m.ran[a.ID] > 1:
+		rt.Fatalf("two actions for review %s", a.ID)
+	case review.Kind != store.Review || review.Digest != a.Digest || review.Requester.ID != "eve":
+		rt.Fatalf("ran behind glass with review %+v", review)
+	case glass.State != store.Approved || !glass.Requester.Same(review.Requester) || !m.clock.Before(glass.Created.Add(5*time.Minute)):
+		rt.Fatalf("ran behind glass %+v at %s", glass, m.clock)
+	case !slices.Contains(m.types(a.ID), access.GlassUsed):
+		rt.Fatalf("ran behind glass unrecorded: %v", m.types(a.ID))
 	}
 }
 
@@ -187,10 +227,13 @@ func (m *machine) regroup(rt *rapid.T) {
 // check holds after every step.
 func (m *machine) check(rt *rapid.T) {
 	for _, row := range m.rows {
+		if row.Kind == store.Glass {
+			continue
+		}
 		if (row.Sealed != nil) != (row.State == store.Pending) {
 			rt.Fatalf("request %s is %s, content kept: %v", row.ID, row.State, row.Sealed != nil)
 		}
-		if types := m.types(row.ID); !slices.Contains(types, eventOf[row.State]) {
+		if types := m.types(row.ID); row.Kind == store.Request && !slices.Contains(types, eventOf[row.State]) {
 			rt.Fatalf("request %s is %s, journal has %v", row.ID, row.State, types)
 		}
 	}
@@ -213,8 +256,8 @@ func TestNeverWithoutQuorumNeverTwice(t *testing.T) {
 			"vote 2":   m.vote,
 			"use":      m.use,
 			"use 2":    m.use,
-			"withdraw": m.withdraw,
-			"regroup":  m.regroup,
+			"withdraw": m.withdraw, "glass": m.breakGlass,
+			"regroup": m.regroup,
 			"time": func(rt *rapid.T) {
 				m.clock = m.clock.Add(time.Duration(rapid.IntRange(0, 6).Draw(rt, "m")) * time.Minute)
 			},

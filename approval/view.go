@@ -13,6 +13,7 @@ import (
 // A View is a request as one viewer may see it.
 type View struct {
 	ID        string
+	Kind      string // store.Request, store.Glass or store.Review
 	State     string
 	Requester access.Subject // with its chain of actors
 	Resource  access.Resource
@@ -126,7 +127,7 @@ func (e *Engine) List(ctx context.Context, viewer access.Subject, f Filter) ([]V
 	case slices.Contains(states, "all"):
 		states = nil
 	}
-	all, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{States: states, Limit: maxScanned})
+	all, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{AnyKind: true, States: states, Limit: maxScanned})
 	if err != nil {
 		return nil, fmt.Errorf("approval: list: %w", err)
 	}
@@ -175,7 +176,7 @@ func (e *Engine) view(a *store.Approval, viewer access.Subject) View {
 // face is what everybody sees who may see a request at all.
 func (e *Engine) face(a *store.Approval) View {
 	return View{
-		ID: a.ID, State: stateAt(a, e.o.Now()), Requester: a.Requester, Resource: a.Resource, Verb: a.Verb, Action: a.Action, Whole: a.Whole,
+		ID: a.ID, Kind: a.Kind, State: stateAt(a, e.o.Now()), Requester: a.Requester, Resource: a.Resource, Verb: a.Verb, Action: a.Action, Whole: a.Whole,
 		Rules: a.Quorum.Rules, Message: a.Message, Reason: a.Reason, Ticket: a.Ticket, Session: a.Session, Client: a.Client,
 		Decision: a.Decision, Digest: a.Digest, URL: e.o.URL(a.ID), Created: a.Created, Changed: a.Changed, Expires: a.Expires,
 		From: a.Quorum.From, Escalate: a.Quorum.Escalate, Escalated: a.Escalated, Grant: a.Quorum.Grant, Uses: a.Uses,

@@ -145,8 +145,9 @@ func (e *Engine) mayCast(a *store.Approval, voter access.Subject, approve bool) 
 	if err := e.barred(a, voter); err != nil {
 		return err
 	}
-	revokes := !approve && a.State == store.Approved && isGrant(a) // what is left of it
-	if a.State != store.Pending && !revokes || !e.o.Now().Before(a.Expires) {
+	revokes := !approve && a.State == store.Approved && (isGrant(a) || a.Kind == store.Glass) // what is left of it
+	late := !e.o.Now().Before(a.Expires) && a.Kind != store.Review
+	if a.State != store.Pending && !revokes || late {
 		return fmt.Errorf("%w: it is %s", ErrClosed, stateAt(a, e.o.Now()))
 	}
 	for _, v := range a.Votes {
@@ -160,6 +161,9 @@ func (e *Engine) mayCast(a *store.Approval, voter access.Subject, approve bool) 
 // Use claims an approval: it succeeds once for each, for a grant as often as that
 // says, and only while it is unexpired and the people who gave it still may.
 func (e *Engine) Use(ctx context.Context, approved access.Approval) error {
+	if approved.Glass != "" {
+		return e.useGlass(ctx, &approved)
+	}
 	err := e.update(ctx, approved.ID, func(a *store.Approval) (*access.Event, error) {
 		if err := e.claimable(a, &approved); err != nil {
 			return nil, err
@@ -183,6 +187,8 @@ func (e *Engine) Use(ctx context.Context, approved access.Approval) error {
 
 func (e *Engine) claimable(a *store.Approval, as *access.Approval) error {
 	switch {
+	case a.Kind != store.Request:
+		return fmt.Errorf("%w: it is a %s", ErrUsed, a.Kind)
 	case a.State != store.Approved || !e.o.Now().Before(a.Expires):
 		return fmt.Errorf("%w: it is %s", ErrUsed, stateAt(a, e.o.Now()))
 	case !covers(a, as):
@@ -209,8 +215,14 @@ func (e *Engine) Withdraw(ctx context.Context, id string, by access.Subject) (Vi
 	if err != nil || !e.visible(&a, by) {
 		return View{}, fmt.Errorf("approval: request %s: %w", id, orNotFound(err))
 	}
-	if !a.Requester.Same(by) {
+	if !a.Requester.Same(by) || a.Kind == store.Review {
 		return View{}, fmt.Errorf("approval: request %s: %w", id, ErrNotYours)
+	}
+	if a.Kind == store.Glass {
+		if err := e.closeGlass(ctx, id, store.Withdrawn, by); err != nil {
+			return View{}, fmt.Errorf("approval: request %s: %w", id, err)
+		}
+		return e.Show(ctx, by, id)
 	}
 	if err := e.end(ctx, id, store.Withdrawn, access.ApprovalWithdrawn, func(*store.Approval) bool { return true }); err != nil {
 		return View{}, fmt.Errorf("approval: request %s: %w", id, err)

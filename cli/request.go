@@ -11,9 +11,9 @@ import (
 )
 
 func (a *app) request() *cobra.Command {
-	cmd := &cobra.Command{Use: "request", Short: "Approval requests: list, show, approve, reject", Args: cobra.NoArgs, RunE: helpOnly}
+	cmd := &cobra.Command{Use: "request", Short: "Approval requests: list, show, approve, reject, withdraw; break glass", Args: cobra.NoArgs, RunE: helpOnly}
 	cmd.AddCommand(a.requestList(), a.requestShow(), a.vote("approve", "Agree that it runs; never your own request", true),
-		a.vote("reject", "Refuse it; one refusal is enough", false))
+		a.vote("reject", "Refuse it; one refusal is enough", false), a.withdraw(), a.breakGlass())
 	return cmd
 }
 
@@ -33,7 +33,7 @@ func (a *app) requestList() *cobra.Command {
 			}
 			return list(a, rows, columns[v1.Request]{
 				{"ID", func(r v1.Request) string { return r.ID }},
-				{"STATE", func(r v1.Request) string { return r.State }},
+				{"STATE", func(r v1.Request) string { return strings.TrimSpace(r.State + " " + r.Kind) }},
 				{"REQUESTER", func(r v1.Request) string { return r.Requester }},
 				{"RESOURCE", func(r v1.Request) string { return r.Resource }},
 				{"ACTION", func(r v1.Request) string { return line(r.Action, 60) }},
@@ -57,7 +57,7 @@ func (a *app) requestShow() *cobra.Command {
 }
 
 func requestFacts(r v1.Request) []fact {
-	facts := []fact{{"id", r.ID}, {"state", r.State}, {"requester", r.Requester}, {"through", strings.Join(r.Actors, ", ")},
+	facts := []fact{{"id", r.ID}, {"kind", r.Kind}, {"state", r.State}, {"requester", r.Requester}, {"through", strings.Join(r.Actors, ", ")},
 		{"reason", r.Reason}, {"ticket", r.Ticket}, {"rule says", r.Message}, {"resource", r.Resource},
 		{"database", r.Database}, {"verb", r.Verb}, {"action", r.Action}}
 	for i, arg := range r.Args {
@@ -191,6 +191,32 @@ func (a *app) vote(name, short string, approve bool) *cobra.Command {
 			return a.voted(r, approve)
 		})}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; recorded, and shown to the requester")
+	return cmd
+}
+
+func (a *app) withdraw() *cobra.Command {
+	return &cobra.Command{Use: "withdraw ID", Short: "Take back your own request, what is left of a grant, or a broken glass", Args: cobra.ExactArgs(1),
+		RunE: a.remote(func(cmd *cobra.Command, c *client.Client, args []string) error {
+			r, err := c.Withdraw(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.show(r, []fact{{"id", r.ID}, {"state", r.State}})
+		})}
+}
+
+func (a *app) breakGlass() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{Use: "break-glass RESOURCE", Short: "In an emergency: act without approval for a while; all are alerted, and every action is reviewed", Args: cobra.ExactArgs(1),
+		RunE: a.remote(func(cmd *cobra.Command, c *client.Client, args []string) error {
+			r, err := c.BreakGlass(cmd.Context(), args[0], reason)
+			if err != nil {
+				return err
+			}
+			return a.show(r, []fact{{"id", r.ID}, {"resource", r.Resource}, {"until", when(r.Expires)},
+				{"next", "what you do there now needs no approval, and is reviewed; sluice request withdraw " + r.ID + " ends it"}})
+		})}
+	cmd.Flags().StringVar(&reason, "reason", "", "what the emergency is; everybody named is told")
 	return cmd
 }
 

@@ -19,6 +19,7 @@ const (
 	minRemind     = time.Minute
 	maxGrant      = 24 * time.Hour
 	maxGrantUses  = 10_000
+	maxGlass      = 8 * time.Hour
 )
 
 func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
@@ -36,7 +37,7 @@ func (c *compiler) approval(who string, spec *ruleSpec, r *rule) {
 	}
 	r.approval = &access.Quorum{Expires: c.expiry(who, a), From: c.approvers(who, a.Pos, a.From), Rules: []string{r.name},
 		Comment: c.required(who, "comment", a.Comment), Confirm: a.Confirm, Remind: c.remind(who, a), Channels: c.channelNames(who, a.Channels),
-		Escalate: c.escalation(who, a), Grant: c.grant(who, a), At: c.moment(who, a), Preview: a.Preview.Value == "run", MaxHold: c.maxHold(who, a)}
+		Escalate: c.escalation(who, a), Grant: c.grant(who, a), At: c.moment(who, a), Preview: a.Preview.Value == "run", MaxHold: c.maxHold(who, a), Glass: c.glass(who, a)}
 	slices.SortFunc(r.approval.From, func(a, b access.Approvers) int { return strings.Compare(a.Group, b.Group) })
 	r.wantReason, r.wantTicket = c.required(who, "reason", a.Reason), c.required(who, "ticket", a.Ticket)
 }
@@ -149,6 +150,65 @@ func (c *compiler) grant(who string, a *approvalSpec) *access.Grant {
 		c.fail(g.Pos, "%s: want grant.uses between 1 and %d, and rows of at least 1", who, maxGrantUses)
 	}
 	return &access.Grant{For: g.For.Value, Uses: g.Uses, Rows: g.Rows}
+}
+
+// glass reads who may go without an answer in an emergency.
+func (c *compiler) glass(who string, a *approvalSpec) *access.Glass {
+	g := a.Glass
+	if g == nil {
+		return nil
+	}
+	out := &access.Glass{Groups: c.strings(who, g.Groups), For: g.For.Value, Review: g.Review.Value, Alert: c.channelNames(who, g.Alert)}
+	if len(out.Groups) == 0 || out.For <= 0 || out.For > maxGlass || out.Review <= 0 || out.Review > maxExpiry {
+		c.fail(g.Pos, "%s: break_glass wants groups, for (at most %s) and review (at most %s)", who, maxGlass, maxExpiry)
+	}
+	return out
+}
+
+// Glass returns what a subject may break at a resource, and who is asked there
+// otherwise: what every rule with a glass for them permits together. Nil: there is
+// nothing.
+func (s *Set) Glass(subject access.Subject, resource access.Resource) *access.Quorum {
+	if s == nil {
+		return nil
+	}
+	var all *access.Quorum
+	q := newQuestion(&access.Request{Subject: subject, Resource: resource})
+	q.posture = true
+	s.forEach(q, func(r *rule) {
+		if r.monitor || r.approval == nil || !r.approval.Glass.Opens(subject) || r.possible(q) == no {
+			return
+		}
+		if all == nil {
+			one := *r.approval
+			all = &one
+			return
+		}
+		merged := all.With(*r.approval)
+		merged.Glass = wider(all.Glass, r.approval.Glass)
+		all = &merged
+	})
+	return all
+}
+
+// wider is a glass that alerts everybody, for as long as any rule permits: each
+// rule still holds what it is about to its own time.
+func wider(a, b *access.Glass) *access.Glass {
+	g := access.Glass{For: max(a.For, b.For), Review: min(a.Review, b.Review), Alert: union(a.Alert, b.Alert)}
+	g.Groups = slices.Concat(a.Groups, b.Groups)
+	slices.Sort(g.Groups)
+	g.Groups = slices.Compact(g.Groups)
+	return &g
+}
+
+// union is where both are told; one that is told everywhere stays so.
+func union(a, b []string) []string {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // mergeQuorums asks for what all rules demand together.

@@ -147,3 +147,40 @@ func TestMomentsAreMerged(t *testing.T) {
 		t.Error("what is asked about at commit must be what was judged")
 	}
 }
+
+func TestGlassIsArmedByRules(t *testing.T) {
+	const armed = "break_glass: {groups: [oncall, engineering], for: 1h, review: 24h, alert: [pager]}"
+	s := loadRules(t, allowed+withGrant("one", armed)+
+		"  - {id: two, match: {verbs: [update]}, effect: require_approval, approval: {from: [{group: security}], break_glass: {groups: [engineering], for: 2h, review: 8h, alert: [mail]}}}\n"+
+		"  - {id: three, match: {verbs: [delete]}, effect: require_approval, approval: {from: [{group: security}]}}\n")
+	r := ask(access.VerbInsert)
+	q := s.Glass(r.Subject, r.Resource)
+	want := access.Glass{Groups: []string{"engineering", "oncall"}, For: 2 * time.Hour, Review: 8 * time.Hour, Alert: []string{"mail", "pager"}}
+	if q == nil || !reflect.DeepEqual(*q.Glass, want) || len(q.From) != 2 {
+		t.Fatalf("%+v", q)
+	}
+	for name, who := range map[string]access.Subject{"another group": person("dora", "sales"),
+		"an agent":    {Issuer: "local", ID: "bot", Kind: access.Agent, Groups: []string{"oncall"}},
+		"through one": {Issuer: "local", ID: "alice", Kind: access.Human, Groups: []string{"oncall"}, Actor: &access.Subject{Issuer: "local", ID: "bot"}}} {
+		if q := s.Glass(who, r.Resource); q != nil {
+			t.Errorf("%s: %+v", name, q.Glass)
+		}
+	}
+	behind := func(verb access.Verb, changes ...change) access.Effect {
+		r := ask(verb, changes...)
+		r.Context.Approved = &access.Approval{Approved: true, Digest: r.Digest(), Expires: evening.Add(time.Minute), Glass: "req-1"}
+		return s.Decide(r).Effect
+	}
+	if got := behind(access.VerbInsert); got != access.Allow {
+		t.Error(got)
+	}
+	if got := behind(access.VerbUpdate); got != access.Allow { // both rules have one for engineering
+		t.Error(got)
+	}
+	if got := behind(access.VerbUpdate, groups("oncall")); got != access.RequireApproval {
+		t.Errorf("for one of two rules only: %s", got)
+	}
+	if got := behind(access.VerbDelete); got != access.RequireApproval {
+		t.Errorf("one rule has none: %s", got)
+	}
+}

@@ -15,6 +15,9 @@ func approvedBy(r *access.Request, q access.Quorum) bool {
 	if !a.Expires.IsZero() && !r.Context.Time.Before(a.Expires) {
 		return false
 	}
+	if a.Glass != "" {
+		return q.Glass.Opens(r.Subject)
+	}
 	if a.Grant != nil && (!a.Grant.Within(q.Grant) || a.Shape != r.Shape()) {
 		return false // the rule permits less than was granted, by now
 	}

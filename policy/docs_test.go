@@ -25,7 +25,7 @@ func TestDocumentNamesEverything(t *testing.T) {
 	names = slices.Concat(names, masks, detectables, counters, protocols, effectNames,
 		[]string{"protocols", "verbs", "access", "groups", "subjects", "kinds", "resource.names", "resource.labels", "tables", "columns", "tags",
 			"functions", "settings", "confidence", "paths", "key", "client.cidr", "not", "approval", "mask", "limit", "record", "notify", "message", "hint", "mode",
-			"from", "expires", "reason", "ticket", "comment", "confirm", "remind", "escalate", "channels", "binds", "grant", "at", "preview", "max_hold", "identity", "max_age", "authenticated"})
+			"from", "expires", "reason", "ticket", "comment", "confirm", "remind", "escalate", "channels", "binds", "grant", "at", "preview", "max_hold", "break_glass", "identity", "max_age", "authenticated"})
 	for _, name := range names {
 		if !strings.Contains(doc, "`"+name+"`") && !regexp.MustCompile(`[{,( ]`+regexp.QuoteMeta(name)+`[}:,]`).MatchString(doc) {
 			t.Errorf("docs/policy.md does not name %s", name)

@@ -250,6 +250,9 @@ func (l *linter) channels(r *rule) {
 	names := r.notify
 	if r.approval != nil {
 		names = slices.Concat(names, r.approval.Channels)
+		if r.approval.Glass != nil {
+			names = slices.Concat(names, r.approval.Glass.Alert)
+		}
 	}
 	for _, n := range names {
 		if l.inv.Channels != nil && !slices.Contains(l.inv.Channels, n) {

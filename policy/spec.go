@@ -91,6 +91,15 @@ type approvalSpec struct {
 	At       text                         `yaml:"at"`
 	Preview  text                         `yaml:"preview"`
 	MaxHold  strictyaml.At[time.Duration] `yaml:"max_hold"`
+	Glass    *glassSpec                   `yaml:"break_glass"`
+}
+
+type glassSpec struct {
+	Pos    strictyaml.Pos
+	Groups texts                        `yaml:"groups,required"`
+	For    strictyaml.At[time.Duration] `yaml:"for,required"`
+	Review strictyaml.At[time.Duration] `yaml:"review,required"`
+	Alert  texts                        `yaml:"alert"`
 }
 
 type grantSpec struct {

@@ -10,12 +10,43 @@ import (
 	"sluice/api"
 	v1 "sluice/api/v1"
 	"sluice/approval"
+	"sluice/policy"
+	"sluice/protocol"
 	"sluice/store"
 )
 
 // approvals gives the API its view of the engine, which itself decides who sees
 // and who may answer what.
-type approvals struct{ engine *approval.Engine }
+type approvals struct {
+	engine  *approval.Engine
+	set     func() *policy.Set
+	targets protocol.Targets
+}
+
+func (a approvals) Withdraw(ctx context.Context, c *api.Caller, id string) (v1.Request, error) {
+	v, err := a.engine.Withdraw(ctx, id, c.Subject)
+	if err != nil {
+		return v1.Request{}, votingError(err, id)
+	}
+	return request(&v), nil
+}
+
+func (a approvals) BreakGlass(ctx context.Context, c *api.Caller, name, reason string) (v1.Request, error) {
+	target, err := a.targets.Target(ctx, name, "")
+	if err != nil {
+		return v1.Request{}, api.Errorf(api.ErrForbidden, "%s", approval.ErrNoGlass)
+	}
+	v, err := a.engine.BreakGlass(ctx, c.Subject, target.Resource, a.set().Glass(c.Subject, target.Resource), reason)
+	switch {
+	case errors.Is(err, approval.ErrNoGlass), errors.Is(err, approval.ErrOverdue):
+		return v1.Request{}, api.Errorf(api.ErrForbidden, "%s", strings.TrimPrefix(err.Error(), "approval: break glass: "))
+	case errors.Is(err, approval.ErrReason):
+		return v1.Request{}, api.Errorf(api.ErrInvalid, "%s", approval.ErrReason)
+	case err != nil:
+		return v1.Request{}, err
+	}
+	return request(&v), nil
+}
 
 func (a approvals) List(ctx context.Context, c *api.Caller, state string) ([]v1.Request, error) {
 	if state == "" {
@@ -55,7 +86,7 @@ func votingError(err error, id string) error {
 	case errors.Is(err, approval.ErrNotFound):
 		return api.WithHint(api.Errorf(api.ErrNotFound, "no request %s", id), "sluice request ls --state all lists those you may see")
 	case errors.Is(err, approval.ErrSelf), errors.Is(err, approval.ErrNotHuman), errors.Is(err, approval.ErrNotAsked),
-		errors.Is(err, approval.ErrConfirm):
+		errors.Is(err, approval.ErrConfirm), errors.Is(err, approval.ErrNotYours):
 		return api.WithHint(api.Errorf(api.ErrForbidden, "%s", cause(err, id)), "sluice request show "+id+" says who may answer")
 	case errors.Is(err, approval.ErrVoted), errors.Is(err, approval.ErrClosed):
 		return api.Errorf(api.ErrConflict, "%s", cause(err, id))
@@ -72,7 +103,7 @@ func cause(err error, id string) string {
 
 func request(v *approval.View) v1.Request {
 	r := v1.Request{
-		ID: v.ID, State: v.State, Requester: api.Name(&v.Requester), Resource: v.Resource.Name, Action: v.Action, Expires: v.Expires,
+		ID: v.ID, Kind: v.Kind, State: v.State, Requester: api.Name(&v.Requester), Resource: v.Resource.Name, Action: v.Action, Expires: v.Expires,
 		Created: v.Created, Verb: v.Verb, Database: v.Resource.Database, Reason: v.Reason, Session: v.Session, MayVote: v.MayVote, WhyNot: v.Why,
 		From: quorum(v.From), Votes: ballots(v.Votes), Rules: v.Rules, Message: v.Message, Ticket: v.Ticket, Client: v.Client,
 		Decision: v.Decision, URL: v.URL, Whole: v.Whole, Comment: v.Comment, Confirm: v.Confirm, Uses: v.Uses,

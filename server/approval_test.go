@@ -172,3 +172,56 @@ func TestApprovalAtCommit(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// In an emergency a holder acts at once, and cannot do so again before others have
+// looked at it.
+func TestBreakGlass(t *testing.T) {
+	g := open(t, writeHouse(t, strings.Replace(rules, "expires: 5m}", "expires: 5m, break_glass: {groups: [engineering], for: 10m, review: 1s}}", 1)))
+	alice, bob := g.client(t, "alice"), g.client(t, "bob")
+	remove := []string{"SET sluice.wait = 0", "DELETE FROM customers WHERE id = 2"}
+	if _, err := bob.BreakGlass(t.Context(), "shop", "why not"); err == nil {
+		t.Error("a glass for nobody was broken")
+	}
+	if _, err := alice.BreakGlass(t.Context(), "shop", ""); err == nil {
+		t.Error("broken without a reason")
+	}
+	glass, err := alice.BreakGlass(t.Context(), "shop", "it burns")
+	if err != nil || glass.Kind != "break_glass" || glass.State != "approved" {
+		t.Fatalf("%v %+v", err, glass)
+	}
+	if out, errs := g.psql(t, "alice", "pw", remove...); !strings.Contains(out, "DELETE 1") {
+		t.Errorf("%s%s", out, errs)
+	}
+	if out, errs := g.psql(t, "alice", "pw", "DELETE FROM customers"); !strings.Contains(errs, "no-unscoped-writes") {
+		t.Errorf("a denial was broken too: %s%s", out, errs)
+	}
+	review, err := bob.Request(t.Context(), waitForRequest(t, bob))
+	if err != nil || review.Kind != "review" || review.Action != remove[1] || !review.MayVote {
+		t.Errorf("%v %+v", err, review)
+	}
+	if _, err := alice.Withdraw(t.Context(), glass.ID); err != nil {
+		t.Error(err)
+	}
+	if _, errs := g.psql(t, "alice", "pw", remove...); !strings.Contains(errs, "needs approval") {
+		t.Errorf("behind a closed glass: %s", errs)
+	}
+	for { // until it is overdue
+		if _, err := alice.BreakGlass(t.Context(), "shop", "again"); err != nil {
+			if !strings.Contains(err.Error(), "not been reviewed in time") {
+				t.Error(err)
+			}
+			break
+		}
+		if again, err := alice.Requests(t.Context(), "approved"); err == nil {
+			for _, r := range again {
+				_, _ = alice.Withdraw(t.Context(), r.ID)
+			}
+		}
+	}
+	if _, err := bob.Vote(t.Context(), review.ID, true, "it did burn"); err != nil {
+		t.Error(err)
+	}
+	if _, err := alice.BreakGlass(t.Context(), "shop", "again"); err != nil {
+		t.Error(err)
+	}
+}

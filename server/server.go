@@ -294,7 +294,7 @@ func (s *Server) buildAPI(context.Context, *config.Config) (err error) {
 	s.api, err = api.New(api.Config{
 		Identity: ids, SignIn: signIn{ids, s.issuers.Load, s.log}, Tokens: ids,
 		Resources: resources{s.config.Load, &s.policy, s.Addr},
-		Approvals: approvals{s.approvals},
+		Approvals: approvals{s.approvals, s.policy.Set, s.catalogue},
 		Sessions:  sessions{s.postgres, s.store, s.recorded.read, s.recorded.has, s.record},
 		Audit:     auditor{s.journal, s.index, s.sessions},
 		Policy:    s.oracle(),

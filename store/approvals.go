@@ -18,10 +18,18 @@ const (
 	Used      = "used"
 )
 
+// The kinds of an [Approval].
+const (
+	Request = ""            // an action waits for people's agreement
+	Glass   = "break_glass" // somebody may act without it for a while; open as long as it is Approved
+	Review  = "review"      // people owe their opinion on what was done meanwhile; Expires is when it is due
+)
+
 // An Approval is one request for people's agreement, with the votes so far.
 // It holds no secret but Sealed.
 type Approval struct {
 	ID        string // short, as users type it; unique
+	Kind      string
 	Digest    access.Digest
 	State     string
 	Requester access.Subject // with the chain of actors, as when it asked
@@ -67,6 +75,8 @@ type Vote struct {
 
 // An ApprovalFilter selects requests; zero fields do not restrict.
 type ApprovalFilter struct {
+	Kind          string // always restricts, unless AnyKind
+	AnyKind       bool
 	States        []string
 	Issuer        string // of the requester, together with Requester
 	Requester     string // the requester's ID

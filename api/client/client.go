@@ -320,6 +320,17 @@ func (c *Client) Vote(ctx context.Context, id string, approve bool, reason strin
 	return post[v1.Request](ctx, c, "/api/v1/requests/"+url.PathEscape(id)+"/"+how, v1.Answer{Reason: reason})
 }
 
+// Withdraw takes back a request of one's own, what is left of a grant, or a broken
+// glass.
+func (c *Client) Withdraw(ctx context.Context, id string) (v1.Request, error) {
+	return post[v1.Request](ctx, c, "/api/v1/requests/"+url.PathEscape(id)+"/withdraw", struct{}{})
+}
+
+// BreakGlass lets the caller act at a resource without approval for a while.
+func (c *Client) BreakGlass(ctx context.Context, resource, reason string) (v1.Request, error) {
+	return post[v1.Request](ctx, c, "/api/v1/break-glass", v1.Breaking{Resource: resource, Reason: reason})
+}
+
 // Sessions lists live sessions, with past ones if all.
 func (c *Client) Sessions(ctx context.Context, all bool) ([]v1.Session, error) {
 	return get[[]v1.Session](ctx, c, "/api/v1/sessions", flag("all", all))

@@ -66,7 +66,8 @@ type Token struct {
 // A Request is an action that waits, or waited, for approval.
 type Request struct {
 	ID        string    `json:"id"`
-	State     string    `json:"state"` // pending, approved, rejected, withdrawn, expired, used
+	Kind      string    `json:"kind,omitempty"` // absent: an action that waits; break_glass; review: of what was done behind one
+	State     string    `json:"state"`          // pending, approved, rejected, withdrawn, expired, used
 	Requester string    `json:"requester"`
 	Resource  string    `json:"resource"`
 	Action    string    `json:"action"` // the text, redacted; whole and unredacted only for those who decide
@@ -169,6 +170,12 @@ type Vote struct {
 	Approve bool      `json:"approve"`
 	Reason  string    `json:"reason,omitempty"`
 	Time    time.Time `json:"time"`
+}
+
+// A Breaking asks to act at a resource without approval for a while.
+type Breaking struct {
+	Resource string `json:"resource"`
+	Reason   string `json:"reason"`
 }
 
 // An Answer approves or rejects a Request.

@@ -37,9 +37,9 @@ func (s *Store) CreateApproval(ctx context.Context, a store.Approval) error {
 		return fmt.Errorf("sqlite: create approval: %w", err)
 	}
 	n, err := count(ctx, s.db, `INSERT INTO approvals
-		(id, digest, state, issuer, requester, document, sealed, created, expires, changed, revision, escalated, uses, fingerprint, shape)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-		a.ID, a.Digest[:], a.State, a.Requester.Issuer, a.Requester.ID, string(doc), a.Sealed,
+		(id, kind, digest, state, issuer, requester, document, sealed, created, expires, changed, revision, escalated, uses, fingerprint, shape)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		a.ID, a.Kind, a.Digest[:], a.State, a.Requester.Issuer, a.Requester.ID, string(doc), a.Sealed,
 		micros(a.Created), micros(a.Expires), micros(a.Changed), micros(a.Escalated), a.Uses, a.Fingerprint, shape(&a))
 	if err != nil {
 		return fmt.Errorf("sqlite: create approval: %w", err)
@@ -95,6 +95,9 @@ func (s *Store) Approvals(ctx context.Context, f store.ApprovalFilter) ([]store.
 		}
 		w.add("state IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
 	}
+	if !f.AnyKind {
+		w.add("kind = ?", f.Kind)
+	}
 	w.text("issuer", f.Issuer)
 	w.text("requester", f.Requester)
 	if f.Digest != nil {
@@ -119,7 +122,7 @@ func (s *Store) Approvals(ctx context.Context, f store.ApprovalFilter) ([]store.
 }
 
 func approvals(ctx context.Context, q querier, w *where, limit int) ([]store.Approval, error) {
-	query := "SELECT id, digest, state, document, sealed, created, expires, changed, revision, escalated, uses, fingerprint, shape FROM approvals" +
+	query := "SELECT id, kind, digest, state, document, sealed, created, expires, changed, revision, escalated, uses, fingerprint, shape FROM approvals" +
 		w.sql() + " ORDER BY created DESC, id DESC" + w.limit(limit)
 	rows, err := q.QueryContext(ctx, query, w.args...)
 	if err != nil {
@@ -151,7 +154,7 @@ func scanApproval(rows *sql.Rows) (store.Approval, error) {
 	var digest, sealed, shape []byte
 	var doc string
 	var created, expires, changed, escalated int64
-	if err := rows.Scan(&a.ID, &digest, &a.State, &doc, &sealed, &created, &expires, &changed,
+	if err := rows.Scan(&a.ID, &a.Kind, &digest, &a.State, &doc, &sealed, &created, &expires, &changed,
 		&a.Revision, &escalated, &a.Uses, &a.Fingerprint, &shape); err != nil {
 		return a, err
 	}

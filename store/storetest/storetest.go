@@ -157,6 +157,7 @@ func listing(t *testing.T, s store.State) {
 		func(a *store.Approval) { a.Requester = access.Subject{Issuer: "oidc", ID: "alice"} },
 		func(a *store.Approval) { a.Digest, a.Shape, a.Fingerprint = access.Digest{9}, access.Digest{}, "" },
 		func(a *store.Approval) { a.Expires = begin.Add(time.Minute) },
+		func(a *store.Approval) { a.Kind, a.Expires = store.Review, begin },
 	} {
 		a := approval(fmt.Sprintf("R%d", i))
 		a.Created = begin.Add(time.Duration(i) * time.Second)
@@ -169,6 +170,8 @@ func listing(t *testing.T, s store.State) {
 		want []string
 	}{
 		{"all, newest first", store.ApprovalFilter{}, []string{"R4", "R3", "R2", "R1", "R0"}},
+		{"reviews", store.ApprovalFilter{Kind: store.Review}, []string{"R5"}},
+		{"of any kind", store.ApprovalFilter{AnyKind: true, Limit: 2}, []string{"R5", "R4"}},
 		{"two", store.ApprovalFilter{Limit: 2}, []string{"R4", "R3"}},
 		{"approved", store.ApprovalFilter{States: []string{store.Approved}}, []string{"R1"}},
 		{"open", store.ApprovalFilter{States: []string{store.Approved, store.Pending}, Limit: 9}, []string{"R4", "R3", "R2", "R1", "R0"}},
