@@ -188,10 +188,11 @@ type Audit interface {
 
 // Policy answers hypothetical questions.
 type Policy interface {
-	// Can says what would be decided now for each statement of the question. full
-	// is for administrators and auditors; others learn nothing of a target at which
-	// the subject may do nothing, nor why one cannot be reached.
-	Can(ctx context.Context, q v1.Question, full bool) ([]v1.Verdict, error)
+	// Can says what would be decided now for each statement of the question. About
+	// the asker it is answered as they are, with who they act for. Unless they may
+	// see all, askers learn nothing of a target at which the subject may do nothing,
+	// nor why one cannot be reached.
+	Can(ctx context.Context, q v1.Question, asker *Caller) ([]v1.Verdict, error)
 }
 
 // Health reports how the gateway is. Everybody can read it: it names parts, not

@@ -262,7 +262,7 @@ func (f fakeAudit) Verify(context.Context) (v1.Report, error) {
 	return v1.Report{OK: true, Entries: 7}, nil
 }
 
-func (f *fake) Can(_ context.Context, q v1.Question, _ bool) ([]v1.Verdict, error) {
+func (f *fake) Can(_ context.Context, q v1.Question, _ *Caller) ([]v1.Verdict, error) {
 	f.asked = append(f.asked, q)
 	return f.verdicts, nil
 }

@@ -216,7 +216,7 @@ func (a *API) can(c *call) error {
 	if q.Subject != me && !c.caller.SeesAll() {
 		return WithHint(Errorf(ErrForbidden, "only administrators and auditors may ask about others"), "leave the subject out to ask about yourself")
 	}
-	verdicts, err := a.Policy.Can(c.Context(), q, c.caller.SeesAll())
+	verdicts, err := a.Policy.Can(c.Context(), q, &c.caller)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"sluice/access"
 	"sluice/api"
 	v1 "sluice/api/v1"
-	"sluice/identity"
 	"sluice/policy"
 	"sluice/protocol"
 	"sluice/protocol/postgres"
@@ -35,7 +34,6 @@ type oracle struct {
 
 // people knows the configured users.
 type people interface {
-	Lookup(issuer, id string) (access.Subject, error)
 	Users() []access.Subject
 }
 
@@ -47,18 +45,19 @@ func (s *Server) oracle() oracle {
 }
 
 // person finds whom a question is about: names are unique, whoever vouches for
-// them. The answer is for somebody who has just signed in.
-func (o oracle) person(name string) (access.Subject, error) {
-	who, err := o.people.Lookup(identity.Local, name)
-	if err != nil {
-		all := o.people.Users()
-		i := slices.IndexFunc(all, func(s access.Subject) bool { return s.ID == name })
-		if i < 0 {
-			return who, api.WithHint(api.Errorf(api.ErrNotFound, "there is no user %q", name),
-				"the configuration names local users, in documents of kind User; others are known once they have signed in")
-		}
-		who = all[i]
+// them. Who asks about themselves is answered as they are, with whom they act for;
+// of others it is taken that they have just signed in.
+func (o oracle) person(name string, asker *api.Caller) (access.Subject, error) {
+	if name != "" && name == asker.Subject.ID {
+		return asker.Subject, nil
 	}
+	all := o.people.Users()
+	i := slices.IndexFunc(all, func(s access.Subject) bool { return s.ID == name })
+	if i < 0 {
+		return access.Subject{}, api.WithHint(api.Errorf(api.ErrNotFound, "there is no user %q", name),
+			"the configuration names local users, in documents of kind User; others are known once they have signed in")
+	}
+	who := all[i]
 	who.AuthTime = o.now()
 	return who, nil
 }
@@ -66,8 +65,9 @@ func (o oracle) person(name string) (access.Subject, error) {
 // Can answers a question, one verdict for each statement. As for sessions, no
 // target is dialled where no rule could allow the subject anything, unless the
 // asker may know everything anyway.
-func (o oracle) Can(ctx context.Context, q v1.Question, full bool) ([]v1.Verdict, error) {
-	who, err := o.person(q.Subject)
+func (o oracle) Can(ctx context.Context, q v1.Question, asker *api.Caller) ([]v1.Verdict, error) {
+	full := asker.SeesAll()
+	who, err := o.person(q.Subject, asker)
 	if err != nil {
 		return nil, err
 	}

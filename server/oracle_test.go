@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sluice/access"
+	"sluice/api"
 	v1 "sluice/api/v1"
 	"sluice/internal/strictyaml"
 	"sluice/policy"
@@ -62,10 +63,33 @@ func TestCanTellsStrangersNothing(t *testing.T) {
 		says    string
 	}{{"erin", false, 0, "names were not looked up"}, {"alice", false, 1, "cannot be read"}, {"erin", true, 1, "10.0.0.5"}, {"alice", true, 1, "10.0.0.5"}} {
 		dialled = 0
-		list, err := o.Can(t.Context(), v1.Question{Subject: c.who, Resource: "shop", Command: "SELECT id FROM customers"}, c.full)
+		list, err := o.Can(t.Context(), v1.Question{Subject: c.who, Resource: "shop", Command: "SELECT id FROM customers"}, &api.Caller{Auditor: c.full})
 		if err != nil || len(list) != 1 || dialled != c.dialled || !strings.Contains(list[0].Incomplete, c.says) || strings.Contains(list[0].Incomplete, "10.0.0.5") != c.full {
 			t.Errorf("%s, %v: dialled %d, %v %+v", c.who, c.full, dialled, err, list)
 		}
+	}
+}
+
+// Who asks about themselves is answered as they are: for whom they act, and
+// whoever vouches for them.
+func TestCanKnowsWhoAsks(t *testing.T) {
+	o := start(t).oracle()
+	bot := access.Subject{Issuer: "local", ID: "bot", Kind: access.Agent}
+	alice := access.Subject{Issuer: "local", ID: "alice", Kind: access.Human, Groups: []string{"engineering"}}
+	acted := alice
+	acted.Actor = &bot
+	elsewhere := access.Subject{Issuer: "https://id.example.test", ID: "zoe", Kind: access.Human, Groups: []string{"engineering"}}
+	for _, c := range []struct {
+		asker access.Subject
+		want  string
+	}{{alice, "allow"}, {acted, "deny"}, {elsewhere, "allow"}} {
+		list, err := o.Can(t.Context(), v1.Question{Subject: c.asker.ID, Resource: "shop", Command: "SELECT id FROM customers"}, &api.Caller{Subject: c.asker})
+		if err != nil || len(list) != 1 || list[0].Effect != c.want || list[0].Subject != api.Name(&c.asker) {
+			t.Errorf("%s: %v %+v", api.Name(&c.asker), err, list)
+		}
+	}
+	if _, err := o.Can(t.Context(), v1.Question{Resource: "shop", Command: "SELECT 1"}, &api.Caller{Admin: true}); err == nil {
+		t.Error("nobody is somebody")
 	}
 }
 
