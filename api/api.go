@@ -68,6 +68,7 @@ type API struct {
 	searches chan struct{}
 	callers  *places // requests of one caller at once
 	seekers  *places // searches of one caller at once
+	signIns  rate    // at identity providers, by address
 	document []byte  // openapi.json
 	handler  http.Handler
 }
@@ -78,7 +79,7 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{Config: c, inFlight: make(chan struct{}, maxInFlight), searches: make(chan struct{}, maxSearches),
-		callers: newPlaces(maxCallerInFlight), seekers: newPlaces(maxCallerSearches)}
+		callers: newPlaces(maxCallerInFlight), seekers: newPlaces(maxCallerSearches), signIns: rate{most: maxSignIns, addresses: maxSignInsOf}}
 	routes := a.routes()
 	doc, err := openAPI(routes, c.Version)
 	if err != nil {

@@ -25,7 +25,8 @@
 //
 // Bodies, headers, times and requests at once are bounded (api.go), and one caller
 // has a part of the places only (places.go): nobody keeps an approver from
-// answering.
+// answering. Strangers cannot make the gateway ask identity providers as often as
+// they like (rate.go).
 //
 // # Browsers
 //

@@ -35,6 +35,9 @@ func (a *API) startLogin(c *call) error {
 	if err := c.decode(&ask); err != nil {
 		return err
 	}
+	if err := c.asksProvider(); err != nil {
+		return err
+	}
 	if !ask.Device && !ownMachine(ask.Redirect) {
 		return Errorf(ErrInvalid, "redirect: want http://127.0.0.1:PORT/callback")
 	}
@@ -59,6 +62,9 @@ func ownMachine(redirect string) bool {
 func (a *API) finishLogin(c *call) error {
 	var f v1.LoginAnswer
 	if err := c.decode(&f); err != nil {
+		return err
+	}
+	if err := c.asksProvider(); err != nil {
 		return err
 	}
 	finish := LoginFinish{Provider: f.Provider, Device: f.Device, Attempt: access.NewSecret(f.Attempt), State: f.State, Code: f.Code, Issuer: f.Issuer, Error: f.Error, Note: "sluice login"}

@@ -30,6 +30,9 @@ func (a *API) signInWith(c *call) error {
 	if len(next) > maxNext {
 		next = "/"
 	}
+	if err := c.asksProvider(); err != nil {
+		return c.signInFailed(signInForm{Next: next}, err)
+	}
 	name := c.PathValue("provider")
 	s, err := a.SignIn.Start(c.Context(), LoginAsk{Provider: name, Redirect: base + "/signin/callback", Fresh: c.flag("fresh")})
 	if err != nil {
@@ -82,6 +85,9 @@ func (a *API) signInCallback(c *call) error {
 	next, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
 		return fmt.Errorf("%w: cookie", ErrInvalid)
+	}
+	if err := c.asksProvider(); err != nil {
+		return c.signInFailed(signInForm{Next: localPath(string(next))}, err)
 	}
 	a.setAttempt(c, "", a.Now())
 	q := c.URL.Query()
