@@ -165,6 +165,7 @@ func TestExitCodes(t *testing.T) {
 		{"unknown flag", []string{"ls", "--frob"}, nil, 2, "unknown flag"},
 		{"missing argument", []string{"why"}, nil, 2, "usage: sluice why DECISION-ID; sluice why --help"},
 		{"bad format", []string{"ls", "-o", "xml"}, nil, 2, "none of table, json, yaml"},
+		{"two ways to sign in", []string{"login", "--device", "--token-env", "X"}, nil, 2, "is enough"},
 		{"no gateway", []string{"ls", "--gateway", "http://127.0.0.1:1"}, nil, 1, "is it running there?"},
 		{"group without a command", []string{"request"}, nil, 2, ""},
 		{"unknown subcommand", []string{"request", "frob"}, nil, 2, "unknown command"},

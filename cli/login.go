@@ -35,14 +35,18 @@ renews it for as long as the provider vouches for you.
 
 Programs bring the token that their CI system or cluster gave them: --token-file, --token-env.`,
 		Example: "  sluice login\n  sluice login --provider okta --device\n  sluice login --fresh      prove again that it is you\n  sluice login --token-env CI_JOB_TOKEN",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.signIn(cmd.Context(), s) }}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.device && (s.token != "" || s.tokenFile != "") || s.token != "" && s.tokenFile != "" {
+				return misuse("one of --token-file, --token-env and --device is enough")
+			}
+			return a.signIn(cmd.Context(), s)
+		}}
 	f := cmd.Flags()
 	f.StringVar(&s.provider, "provider", "", "which identity provider, if there are several")
 	f.BoolVar(&s.device, "device", false, "enter a code on another device instead of opening a browser here")
 	f.BoolVar(&s.fresh, "fresh", false, "prove who you are even if the provider knows you already")
 	f.StringVar(&s.tokenFile, "token-file", "", "file with a program's token (a Kubernetes service account's, for example)")
 	f.StringVar(&s.token, "token-env", "", "environment variable with a program's token")
-	cmd.MarkFlagsMutuallyExclusive("token-file", "token-env", "device")
 	return cmd
 }
 
