@@ -240,10 +240,9 @@ func (c *cast) play() (answer, error) {
 		s := c.by[name]
 		// What was sent meanwhile, notifications, comes with the next answer.
 		s.ask([]pgproto3.FrontendMessage{&pgproto3.Query{}}, 1, "")
-		s.ear.mu.Lock()
-		out.raw = append(out.raw, s.ear.got.Bytes()...)
-		out.text += name + "\n" + transcript(s.ear.got.Bytes())
-		s.ear.mu.Unlock()
+		heard := s.ear.Heard()
+		out.raw = append(out.raw, heard...)
+		out.text += name + "\n" + transcript(heard)
 	}
 	return out, nil
 }

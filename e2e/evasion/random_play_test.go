@@ -1,7 +1,6 @@
 package evasion
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -181,17 +180,13 @@ func (w *trio) playOne(t *testing.T, i int, s randomScript) answer {
 		}
 	}
 	c := w.session[i]
-	c.ear.mu.Lock()
-	c.ear.got.Reset()
-	c.ear.mu.Unlock()
+	c.ear.Take()
 	c.simply("BEGIN")
 	for _, ms := range s.messages() {
 		c.ask(ms, 1, "")
 	}
 	c.simply("ROLLBACK")
-	c.ear.mu.Lock()
-	raw := bytes.Clone(c.ear.got.Bytes())
-	c.ear.mu.Unlock()
+	raw := c.ear.Heard()
 	if c.conn == nil {
 		return answer{raw, transcript(raw) + ended}
 	}
@@ -214,7 +209,7 @@ func (w *trio) open(i int) (err error) {
 		return err
 	}
 	if w.session[i].conn == nil {
-		return fmt.Errorf("%s: no session: %s", w.p.user, transcript(w.session[i].ear.got.Bytes()))
+		return fmt.Errorf("%s: no session: %s", w.p.user, transcript(w.session[i].ear.Heard()))
 	}
 	w.session[i].simply("SET statement_timeout = '1s'")
 	return nil

@@ -212,7 +212,7 @@ func (f *fuzz) install(t *testing.T, all []*randomPolicy) {
 			return
 		}
 		if time.Now().After(until) {
-			t.Fatalf("the gateway does not take the policies: %s\n%s", transcript(s.ear.got.Bytes()), doc)
+			t.Fatalf("the gateway does not take the policies: %s\n%s", transcript(s.ear.Heard()), doc)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

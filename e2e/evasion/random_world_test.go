@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"sluice/internal/pgtest"
 	"sluice/internal/sqlgen"
 )
 
@@ -183,7 +184,7 @@ func (f *filling) value(kind string, n int, shown bool) string {
 		v := f.random(16, "0123456789abcdef")
 		f.find("uuid", v[:8])
 		bin, _ := hex.DecodeString(v)
-		f.needles = append(f.needles, needle{"uuid raw", lower(bin)})
+		f.needles = append(f.needles, needle{"uuid raw", pgtest.Lower(bin)})
 		return "'" + v + "8bad0123456789ab'"
 	case "jsonb":
 		visible := "77"
@@ -196,7 +197,7 @@ func (f *filling) value(kind string, n int, shown bool) string {
 		v := f.random(20, "0123456789abcdef")
 		f.find("bytea", v)
 		bin, _ := hex.DecodeString(v)
-		f.needles = append(f.needles, needle{"bytea raw", lower(bin)})
+		f.needles = append(f.needles, needle{"bytea raw", pgtest.Lower(bin)})
 		return `'\x` + v + "'"
 	case "text[]":
 		return "'{" + f.text() + "," + f.text() + "}'"
@@ -223,7 +224,7 @@ func (f *filling) find(name, secret string) {
 	text := []byte(secret)
 	reversed := slices.Clone(text)
 	slices.Reverse(reversed)
-	add := func(how string, b []byte) { f.needles = append(f.needles, needle{name + how, lower(b)}) }
+	add := func(how string, b []byte) { f.needles = append(f.needles, needle{name + how, pgtest.Lower(b)}) }
 	add("", text)
 	add(" reversed", reversed)
 	add(" in hex", []byte(hex.EncodeToString(text)))

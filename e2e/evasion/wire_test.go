@@ -9,34 +9,20 @@ import (
 	"net"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"sluice/internal/pgtest"
 )
 
 // hang ends a conversation that does not go on. Nothing is decided by it.
 const hang = 60 * time.Second
 
-// A tee keeps every byte that it reads.
-type tee struct {
-	net.Conn
-	mu  sync.Mutex
-	got bytes.Buffer
-}
-
-func (t *tee) Read(p []byte) (int, error) {
-	n, err := t.Conn.Read(p)
-	t.mu.Lock()
-	t.got.Write(p[:n])
-	t.mu.Unlock()
-	return n, err
-}
-
 // A speaker is one session.
 type speaker struct {
-	ear  *tee
+	ear  *pgtest.Ear
 	conn net.Conn // nil: refused or ended
 	out  *pgproto3.Frontend
 }
@@ -51,7 +37,7 @@ func connect(dsn string, params map[string]string) (*speaker, error) {
 	cfg.Fallbacks = nil
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		s.ear = &tee{Conn: c}
+		s.ear = &pgtest.Ear{Conn: c}
 		return s.ear, err
 	}
 	for name, value := range params {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/pgtest"
 )
 
 // A world is what its secrets are. What a mask leaves of a value on purpose (first
@@ -52,7 +54,7 @@ type needle struct {
 // needles are the world's secrets in the forms in which they could get out.
 func (w world) needles() []needle {
 	var all []needle
-	add := func(name string, b []byte) { all = append(all, needle{name, lower(b)}) }
+	add := func(name string, b []byte) { all = append(all, needle{name, pgtest.Lower(b)}) }
 	for _, name := range secrets {
 		text := []byte(w[name])
 		reversed := slices.Clone(text)
@@ -79,23 +81,11 @@ func (w world) needles() []needle {
 // found names the first needle that is in mine and not in others': what is in
 // both came from the attack itself.
 func found(all []needle, mine, others []byte) string {
-	mine, others = lower(mine), lower(others)
+	mine, others = pgtest.Lower(mine), pgtest.Lower(others)
 	for _, n := range all {
 		if bytes.Contains(mine, n.bytes) && !bytes.Contains(others, n.bytes) {
 			return n.name
 		}
 	}
 	return ""
-}
-
-// lower makes ASCII letters small and leaves every other byte: bytes.ToLower would
-// replace those that are no UTF-8, so that they are found everywhere.
-func lower(b []byte) []byte {
-	out := bytes.Clone(b)
-	for i, c := range out {
-		if 'A' <= c && c <= 'Z' {
-			out[i] = c + 'a' - 'A'
-		}
-	}
-	return out
 }

@@ -47,7 +47,7 @@ func TestMaskedInSQLASCII(t *testing.T) {
 			t.Errorf("%s: %s, want %s", sql, got, want)
 		}
 	}
-	m.clean(t, u.ear.take())
+	m.clean(t, u.ear.Take())
 }
 
 // In a LATIN1 database the bytes of "é" in UTF-8 are another table's name, if
@@ -65,7 +65,7 @@ func TestSQLASCIIWhereItMeansLATIN1(t *testing.T) {
 	if got := execSQL(known.conn, `SELECT secret FROM "é"`); !strings.Contains(got, "nothing") {
 		t.Errorf("in UTF8: %s", got)
 	}
-	m.clean(t, known.ear.take())
+	m.clean(t, known.ear.Take())
 	c, err := pgconn.Connect(context.Background(), m.dsn("client_encoding=SQL_ASCII"))
 	if err != nil {
 		return // also safe

@@ -36,6 +36,7 @@ type caught struct {
 
 func (c *caught) Write(p []byte) (int, error)      { return c.got.Write(p) }
 func (c *caught) SetWriteDeadline(time.Time) error { return nil }
+func (c *caught) SetReadDeadline(time.Time) error  { return nil }
 
 // hostileWorld decides nothing but that everything is masked.
 type hostileWorld struct{ keeper }
@@ -98,7 +99,7 @@ var flights = map[string]func(*session, *pipeline.Permit) []*entry{
 		return []*entry{e}
 	},
 	"script": func(s *session, p *pipeline.Permit) []*entry {
-		e := &entry{kind: kindQuery, permits: []*pipeline.Permit{p, p}, scripted: true, verdicts: make(chan verdict, 1000)}
+		e := &entry{kind: kindQuery, permits: []*pipeline.Permit{p, p}, scripted: true, verdicts: make(chan verdict, verdicts)}
 		e.run = s.newRun(&describer{judged: []*query.Statement{{}, {}}}, e.permits, false)
 		return []*entry{e}
 	},
@@ -164,7 +165,7 @@ var hostileAnswers = [][]byte{
 	messages(hostileField, hostileRow, hostileRow, hostileRow, hostileRow, hostileRow, hostileRow, "CUPDATE 2\x00", "ZI"), messages(hostileField, "D\x00\x02\x00\x00\x00\x06"+hostileNeedle), messages("T\xff\xff"),
 	messages(hostileField, "D\x00\x01\x7f\xff\xff\xff"+hostileNeedle), messages(hostileField, "D\x00\x01\x00\x00\x00\x01x"+hostileNeedle), messages("ESERROR\x00C57014\x00M"+hostileNeedle+"\x00\x00", "ZI"),
 	messages("1", "2", hostileField, hostileRow, "CUPDATE 1\x00", "3", "ZI"), messages("1", "2", "n", hostileRow, "CSELECT 1\x00"), messages("1", "2", hostileField, "s", hostileRow, "Z"), messages("1", "2", hostileRow, "CSHOW\x00", "Z"),
-	messages("1", "2", hostileRow, "CSHOW\x00", "ZI"), messages("G", "W", "Z"), messages("1", "2", hostileField, "H", "d"+hostileNeedle), messages("E"), messages("N"), messages("A"), messages("S"), messages("A\x00\x00\x00\x01x\x00" + hostileNeedle + "\x00"), messages("N\x00"),
+	messages("1", "2", hostileRow, "CSHOW\x00", "ZI"), messages("G", "W", "Z"), messages("G", "G", "G", "G", "G", "G"), messages("G", "ESERROR\x00\x00", "ESERROR\x00\x00", "ESERROR\x00\x00", "ESERROR\x00\x00", "ESERROR\x00\x00"), messages("1", "2", hostileField, "H", "d"+hostileNeedle), messages("E"), messages("N"), messages("A"), messages("S"), messages("A\x00\x00\x00\x01x\x00" + hostileNeedle + "\x00"), messages("N\x00"),
 	messages("NM" + hostileNeedle + "\x00\x00"), []byte("D\xff\xff\xff\xff"), []byte("D\x00\x00\x00\x00"), messages("V\x00\x00\x00\x06x", "ZI"), messages("K12345678"), messages("R\x00\x00\x00\x00"), messages("t\x00\x00", hostileField),
 	messages(hostileField, "D\x00\x01\x00\x03\x00\x00"+hostileNeedle+strings.Repeat("x", 3<<16-6), "CUPDATE 1\x00", "ZI"),
 }

@@ -45,7 +45,7 @@ func TestMaskedPathInPipelines(t *testing.T) {
 		if c.want != "*" && got != c.want && !(c.want == "refused" && isRefusal(got)) {
 			t.Errorf("%q\n  got  %s\n  want %s", c.list, got, c.want)
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 		if t.Failed() {
 			t.Logf("%q -> %s", c.list, got)
 		}
@@ -76,7 +76,7 @@ func TestMaskedPathInTransactions(t *testing.T) {
 		if !isRefusal(got) && got != "gift; plain; NULL" {
 			t.Errorf("%q: %s", steps, got)
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 		u.run(simple, "rollback")
 	}
 }

@@ -88,7 +88,7 @@ func TestPermittedUses(t *testing.T) {
 				t.Errorf("%s: %s\n  got  %s\n  want %s", how, sql, got, want)
 			}
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 	}
 }
 
@@ -148,7 +148,7 @@ func TestNotPermittedUses(t *testing.T) {
 		if got := u.run(simple, sql); !isRefusal(got) || !strings.Contains(got, want) {
 			t.Errorf("%s\n  got  %s\n  want %s", sql, got, want)
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 	}
 	// A temporary table is a list of guesses, too.
 	mails := strings.Replace(permitsPolicy, "filterable: equality, joinable", "joinable", 1)

@@ -39,7 +39,7 @@ func TestMaskedPortalsAndNames(t *testing.T) {
 			for _, s := range steps {
 				u.step(s)
 			}
-			m.clean(t, u.ear.take())
+			m.clean(t, u.ear.Take())
 		})
 	}
 }
@@ -61,7 +61,7 @@ func TestMaskedPortalsRun(t *testing.T) {
 			t.Errorf("%s\n  got  %s\n  want %s", s[0], got, s[1])
 		}
 	}
-	m.clean(t, u.ear.take())
+	m.clean(t, u.ear.Take())
 }
 
 // step does one step of a conversation and returns the answer.

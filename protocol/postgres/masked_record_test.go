@@ -32,7 +32,7 @@ func TestMaskedLiteralsAreNotRecorded(t *testing.T) {
 		for _, how := range []mode{simple, extended} {
 			u.run(how, sql)
 			u.run(simple, "rollback")
-			u.ear.take()
+			u.ear.Take()
 			m.clean(t, nil)
 			if t.Failed() {
 				t.Errorf("%s: %s", how, sql)

@@ -53,7 +53,7 @@ func TestMaskedTypes(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
-	m.clean(t, u.ear.take())
+	m.clean(t, u.ear.Take())
 }
 
 // maskedSessions are conversations: each step must answer as given; "refused"
@@ -110,7 +110,7 @@ func TestMaskedSessions(t *testing.T) {
 					t.Errorf("%s: %s: %s\n  got  %s\n  want %s", how, name, s[0], got, s[1])
 				}
 			}
-			m.clean(t, u.ear.take())
+			m.clean(t, u.ear.Take())
 			u.conn.Close(context.Background())
 		}
 	}
@@ -153,9 +153,9 @@ func TestMaskedCopy(t *testing.T) {
 				t.Errorf("%s: other rows than %q: %q", c.sql, &plain, &out)
 			}
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 		u.raw(false, c.sql)
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 	}
 }
 
@@ -178,7 +178,7 @@ func TestMaskedPipelines(t *testing.T) {
 			}
 		}
 	}
-	m.clean(t, u.ear.take())
+	m.clean(t, u.ear.Take())
 	step := func(want string, n int, ms ...pgproto3.FrontendMessage) {
 		t.Helper()
 		for _, msg := range ms {
@@ -187,7 +187,7 @@ func TestMaskedPipelines(t *testing.T) {
 		if got := u.until(n); want != "*" && got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 	}
 	arg := [][]byte{[]byte("3")}
 	bind := func(portal, name string, args [][]byte, bin int16) *pgproto3.Bind {
@@ -246,10 +246,10 @@ func TestMaskedStartup(t *testing.T) {
 		if _, err := u.conn.CopyFrom(context.Background(), strings.NewReader(data), "copy alarms from stdin"); err == nil {
 			t.Errorf("%q went in", data)
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 	}
 	if _, err := u.conn.CopyFrom(context.Background(), strings.NewReader("1\tx\n"), "copy blurts (id) from stdin"); err == nil {
 		t.Error("it went in")
 	}
-	m.clean(t, u.ear.take())
+	m.clean(t, u.ear.Take())
 }

@@ -19,7 +19,7 @@ func TestMaskedValues(t *testing.T) {
 			if how.binary() && len(got) < 6 || !how.binary() && got != c.want || strings.Contains(got, "sluice") {
 				t.Errorf("%s: %s\n  got  %s\n  want %s", how, c.sql, got, c.want)
 			}
-			m.clean(t, u.ear.take())
+			m.clean(t, u.ear.Take())
 		}
 	}
 }
@@ -38,7 +38,7 @@ func TestMaskedRefusals(t *testing.T) {
 			if got := u.run(how, sql); !isRefusal(got) {
 				t.Errorf("%s: %s\n  got %.200s", how, sql, got)
 			}
-			m.clean(t, u.ear.take())
+			m.clean(t, u.ear.Take())
 			u.run(simple, "rollback")
 		}
 	}
@@ -60,7 +60,7 @@ func TestMaskedHush(t *testing.T) {
 				t.Errorf("%s: %s\n  the session ended: %.200s", how, sql, got)
 				u.open()
 			}
-			m.clean(t, u.ear.take())
+			m.clean(t, u.ear.Take())
 			u.run(simple, "rollback")
 		}
 	}

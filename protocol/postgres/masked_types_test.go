@@ -92,7 +92,7 @@ func TestTypedMasks(t *testing.T) {
 		} else if got, want := copied.String(), strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(c[1], `\`, `\\`), "|", "\t"), "NULL\tNULL", "\\N\t\\N")+"\n"; got != want {
 			t.Errorf("copy: %s\ngot  %s\nwant %s", c[0], got, want)
 		}
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 	}
 }
 
@@ -110,7 +110,7 @@ func TestPathsOfExpressions(t *testing.T) {
 	} {
 		u.conn.Exec(context.Background(), sql).ReadAll()
 		u.conn.ExecParams(context.Background(), sql, nil, nil, nil, []int16{1}).Read()
-		m.clean(t, u.ear.take())
+		m.clean(t, u.ear.Take())
 	}
 }
 
@@ -138,12 +138,12 @@ func TestHashesJoin(t *testing.T) {
 	if b := bin.Rows[0][0]; fmt.Sprint(int32(uint32(b[0])<<24|uint32(b[1])<<16|uint32(b[2])<<8|uint32(b[3]))) != string(r.Rows[0][2]) {
 		t.Errorf("binary %x, text %s", b, r.Rows[0][2])
 	}
-	m.clean(t, u.ear.take())
+	m.clean(t, u.ear.Take())
 	m.srv.Masks = nil // what was keyed once is NULL where keys are gone
 	if r := u.conn.ExecParams(context.Background(), "select ref, old from typed", nil, nil, nil, nil).Read(); r.Err != nil || r.Rows[0][0] != nil || r.Rows[0][1] != nil {
 		t.Errorf("%v %s", r.Err, r.Rows)
 	}
-	m.clean(t, u.ear.take())
+	m.clean(t, u.ear.Take())
 }
 
 func joined(row [][]byte) string {

@@ -20,6 +20,7 @@ import (
 
 	"sluice/access"
 	"sluice/audit"
+	"sluice/internal/pgtest"
 	"sluice/internal/strictyaml"
 	"sluice/policy"
 )
@@ -230,27 +231,17 @@ func maskedNeedles() []needle {
 
 // search returns the first needle in b, whatever the case of its letters.
 func (m *maskedWorld) search(b []byte) string {
-	lower := lowered(b)
+	lower := pgtest.Lower(b)
 	for _, n := range m.needles {
 		at := bytes.Index(b, n.bytes)
 		if at < 0 && n.text {
-			at = bytes.Index(lower, lowered(n.bytes))
+			at = bytes.Index(lower, pgtest.Lower(n.bytes))
 		}
 		if at >= 0 {
 			return fmt.Sprintf("%s: %q", n.name, b[max(0, at-60):min(len(b), at+60)])
 		}
 	}
 	return ""
-}
-
-func lowered(b []byte) []byte {
-	out := bytes.Clone(b)
-	for i, c := range out {
-		if 'A' <= c && c <= 'Z' {
-			out[i] = c + 'a' - 'A'
-		}
-	}
-	return out
 }
 
 // clean fails the test if a secret got out: through the bytes that a client
@@ -265,35 +256,12 @@ func (m *maskedWorld) clean(t testing.TB, received []byte) {
 	}
 }
 
-// A listener is a connection that keeps what it reads.
-type listener struct {
-	net.Conn
-	mu  sync.Mutex
-	got bytes.Buffer
-}
-
-func (l *listener) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
-	l.mu.Lock()
-	l.got.Write(p[:n])
-	l.mu.Unlock()
-	return n, err
-}
-
-func (l *listener) take() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := bytes.Clone(l.got.Bytes())
-	l.got.Reset()
-	return b
-}
-
 // A user is one connection, through the gateway or not.
 type user struct {
 	t    testing.TB
 	dsn  string
 	conn *pgconn.PgConn
-	ear  *listener
+	ear  *pgtest.Ear
 }
 
 func (m *maskedWorld) user(t testing.TB) *user   { return (&user{t: t, dsn: m.dsn()}).open() }
@@ -308,7 +276,7 @@ func (u *user) open() *user {
 	cfg.TLSConfig, cfg.Fallbacks = nil, nil
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		u.ear = &listener{Conn: c}
+		u.ear = &pgtest.Ear{Conn: c}
 		return u.ear, err
 	}
 	if u.conn, err = pgconn.ConnectConfig(context.Background(), cfg); err != nil {

@@ -165,7 +165,9 @@ func (s *session) failure(e *entry, msg []byte) error {
 	}
 	s.settleFailed(e, text)
 	if e.scripted {
-		s.scriptFailed(e)
+		if err := s.scriptFailed(e); err != nil {
+			return err
+		}
 	}
 	if e.kind == kindQuery || e.kind == kindFunction {
 		return nil // ReadyForQuery follows

@@ -71,10 +71,17 @@ func (e *entry) begin() {
 	}
 }
 
-// decide tells readClient how it stands with a limited statement.
-func (e *entry) decide(v verdict) {
-	if e.verdicts != nil {
-		e.verdicts <- v
+// decide tells readClient how it stands with a limited statement. It does not wait:
+// an upstream that gives more answers than were asked for must not block itself.
+func (e *entry) decide(v verdict) error {
+	if e.verdicts == nil {
+		return nil
+	}
+	select {
+	case e.verdicts <- v:
+		return nil
+	default:
+		return &fatal{code: "08P01", message: "sluice: the upstream answered more often than it was asked"}
 	}
 }
 

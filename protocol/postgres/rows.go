@@ -101,8 +101,7 @@ func (s *session) completeQuery(e *entry, typ byte, msg []byte) error {
 		if over := weigh(p, &run.cur, msg); over != nil {
 			s.undo(p, &run.cur, msg, over)
 			e.deny = over
-			e.decide(verdict{over: over})
-			return nil
+			return e.decide(verdict{over: over})
 		}
 	}
 	within := run.cur.hold != nil || run.cur.limits.Timeout.N > 0
@@ -118,7 +117,7 @@ func (s *session) completeQuery(e *entry, typ byte, msg []byte) error {
 	}
 	run.next(s)
 	if within {
-		e.decide(verdict{within: true})
+		return e.decide(verdict{within: true})
 	}
 	return nil
 }
@@ -129,9 +128,9 @@ func (s *session) completeExecute(e *entry, typ byte, msg []byte) error {
 	if over := weigh(po.permit, &po.cur, msg); over != nil {
 		s.undo(po.permit, &po.cur, msg, over)
 		finishUnused(s.names.settle(e, 0, failedUpstream))
-		e.decide(verdict{over: over})
+		err := e.decide(verdict{over: over})
 		s.pop(e)
-		return nil
+		return err
 	}
 	if typ == 's' && po.cur.limited && po.permit.Request.Action.Verb == access.VerbSelect {
 		// Nothing more will come: say so, or the client asks for ever.
@@ -168,7 +167,7 @@ func (s *session) copyBegins(e *entry, typ byte, msg []byte) error {
 	e.begin()
 	if e.scripted && typ != 'H' {
 		e.copying = true
-		e.decide(verdict{copying: true})
+		return e.decide(verdict{copying: true})
 	}
 	if typ != 'H' {
 		return nil

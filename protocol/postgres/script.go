@@ -139,11 +139,12 @@ func (s *session) endScript() error {
 // scriptFailed tells readClient that an error ended a script. While the client
 // sends COPY data it may wait for the answer to its Query before it goes on: then
 // the Sync must not wait for the client.
-func (s *session) scriptFailed(e *entry) {
-	e.decide(verdict{})
+func (s *session) scriptFailed(e *entry) error {
+	err := e.decide(verdict{})
 	if e.copying {
 		e.copying = false
 		s.conn.SetReadDeadline(past)
 		s.wake()
 	}
+	return err
 }
