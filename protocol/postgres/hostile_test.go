@@ -141,6 +141,8 @@ func hostile(t testing.TB, name string, answer []byte) error {
 		out = out[n:]
 	}
 	s.queue.stop()
+	s.cancel(nil)
+	s.gate.Close("")
 	return err
 }
 

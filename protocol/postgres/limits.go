@@ -212,7 +212,12 @@ func (s *session) endResult(cur *result, msg []byte) {
 	cur.shown = 0
 }
 
+// limitedTag is a command tag that counts the rows shown, where it counted those of
+// the result. That of a write counts the rows changed, whatever was shown of them.
 func limitedTag(tag string, rows int64) string {
+	if wire.TagWrites([]byte(tag)) {
+		return tag
+	}
 	for i := len(tag) - 1; i >= 0; i-- {
 		if tag[i] == ' ' {
 			return fmt.Sprintf("%s %d", tag[:i], rows)

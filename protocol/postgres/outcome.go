@@ -27,7 +27,7 @@ func (s *session) finishStatement(st *query.Statement, p *pipeline.Permit, cur *
 	}
 	if msg[0] == 'C' {
 		tag := msg[wire.HeaderLen : len(msg)-1]
-		if n := wire.TagRows(tag); !cur.limited && n > o.Rows {
+		if n := wire.TagRows(tag); n > o.Rows && (!cur.limited || wire.TagWrites(tag)) {
 			o.Rows = n
 		}
 	}

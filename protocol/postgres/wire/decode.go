@@ -302,15 +302,22 @@ func ParseParameterStatus(body []byte) (name, value string, err error) {
 // TagAffected returns how many rows a statement changed, by its command tag. It
 // reports false for tags of statements that do not say so.
 func TagAffected(tag []byte) (n int64, ok bool) {
-	word, _, _ := bytes.Cut(tag, []byte(" "))
-	switch string(word) {
-	case "INSERT", "UPDATE", "DELETE", "MERGE", "COPY":
-	default:
+	if !TagWrites(tag) && !bytes.HasPrefix(tag, []byte("COPY ")) {
 		return 0, false
 	}
 	last := tag[bytes.LastIndexByte(tag, ' ')+1:]
 	n, err := strconv.ParseInt(string(last), 10, 64)
 	return n, err == nil && n >= 0
+}
+
+// TagWrites reports whether a command tag is that of INSERT, UPDATE, DELETE or MERGE.
+func TagWrites(tag []byte) bool {
+	word, _, _ := bytes.Cut(tag, []byte(" "))
+	switch string(word) {
+	case "INSERT", "UPDATE", "DELETE", "MERGE":
+		return true
+	}
+	return false
 }
 
 // TagRows returns the row count at the end of a command tag, 0 if it has none.
