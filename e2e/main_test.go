@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -44,13 +43,8 @@ func run(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(bin)
 	house.root, house.bin = root, bin
-	for _, command := range []string{"sluice", "demo"} {
-		pkg := map[string]string{"sluice": "./cmd/sluice", "demo": "./demo"}[command]
-		build := exec.Command("go", "build", "-o", filepath.Join(bin, command), pkg)
-		build.Dir, build.Stderr = root, os.Stderr
-		if err := build.Run(); err != nil {
-			return 1, fmt.Errorf("go build %s: %w", pkg, err)
-		}
+	if err := stage.Build(root, bin, "./cmd/sluice", "./demo"); err != nil {
+		return 1, err
 	}
 	defer func() {
 		if house.stage != nil {

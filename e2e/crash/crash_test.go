@@ -83,13 +83,11 @@ func TestKill(t *testing.T) {
 }
 
 func build(t *testing.T) string {
-	bin := filepath.Join(t.TempDir(), "sluice")
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/sluice")
-	cmd.Dir = "../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	bin := t.TempDir()
+	if err := stage.Build("../..", bin, "./cmd/sluice"); err != nil {
+		t.Fatal(err)
 	}
-	return bin
+	return filepath.Join(bin, "sluice")
 }
 
 func set(t *testing.T, bin string) *stage.Stage {

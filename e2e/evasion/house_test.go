@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -43,10 +42,8 @@ func run(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(bin)
 	program = filepath.Join(bin, "sluice")
-	build := exec.Command("go", "build", "-o", program, "./cmd/sluice")
-	build.Dir, build.Stderr = root, os.Stderr
-	if err := build.Run(); err != nil {
-		return 1, fmt.Errorf("go build: %w", err)
+	if err := stage.Build(root, bin, "./cmd/sluice"); err != nil {
+		return 1, err
 	}
 	defer houses.Range(func(_, h any) bool {
 		h.(*house).strike()
