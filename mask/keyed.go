@@ -25,7 +25,9 @@ type keyed struct {
 	mac     [sha256.Size]byte // HMAC's key
 	permute cipher.Block      // AES-128 under the permutation's own key
 
-	own *working // set: all belongs to one goroutine
+	shared *keyed   // set: this one is for a single goroutine, and was made from that
+	used   int      // how often, until it has working memory of its own
+	own    *working // that memory
 
 	mu   sync.Mutex // guards free
 	free []*working // idle; not a sync.Pool, which throws away at will
@@ -62,13 +64,26 @@ func newKeyed(key access.Secret) *keyed {
 // alone returns k for the use of one goroutine at a time: it waits for nobody, and
 // remembers values that come again.
 func (k *keyed) alone() *keyed {
-	return &keyed{mac: k.mac, permute: k.permute, own: k.work()}
+	if k.shared != nil {
+		k = k.shared
+	}
+	return &keyed{mac: k.mac, permute: k.permute, shared: k}
 }
+
+// aloneFrom is how many values are worth memory of their own: most results are
+// short.
+const aloneFrom = 128
 
 func (k *keyed) work() *working { return &working{mac: hmac.New(sha256.New, k.mac[:])} }
 
 func (k *keyed) take() *working {
-	if k.own != nil {
+	if k.shared != nil {
+		if k.used++; k.used < aloneFrom {
+			return k.shared.take()
+		}
+		if k.own == nil {
+			k.own = k.work()
+		}
 		return k.own
 	}
 	k.mu.Lock()
@@ -83,11 +98,14 @@ func (k *keyed) take() *working {
 }
 
 func (k *keyed) give(w *working) {
-	if k.own != nil {
+	if w == k.own {
 		if cap(w.value) > maxKept {
 			w.value = nil
 		}
 		return
+	}
+	if k.shared != nil {
+		k = k.shared
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -132,7 +150,7 @@ const hashSize = 16
 func (k *keyed) sum(value []byte) (out [hashSize]byte) {
 	w := k.take()
 	var slot *remembered
-	if k.own != nil {
+	if w == k.own {
 		if slot = w.memo.text(value); slot != nil && slot.is(value) {
 			w.memo.hits++
 			return slot.sum

@@ -3,8 +3,8 @@ package mask
 import "hash/maphash"
 
 // A memo remembers the hashes of some values, since columns of keys and of
-// categories hold the same ones over and over. It takes no room until a result is
-// long, and gives up where values do not come again.
+// categories hold the same ones over and over. It gives up where values do not come
+// again.
 type memo struct {
 	seed    maphash.Seed
 	texts   []remembered
@@ -15,7 +15,6 @@ type memo struct {
 }
 
 const (
-	memoFrom  = 128     // values before it begins
 	memoUntil = 1 << 12 // values within which it must have helped with every eighth
 	memoSlots = 1 << 8  // of texts, and of numbers
 	memoText  = 47      // the longest text
@@ -44,9 +43,9 @@ func (m *memo) worth() bool {
 			*m = memo{off: true}
 			return false
 		}
-		m.tries, m.hits = memoFrom, 0
+		m.tries, m.hits = 0, 0
 	}
-	return m.tries >= memoFrom
+	return true
 }
 
 // text returns the one place where a text can be; nil: nowhere.
