@@ -8,6 +8,7 @@
 //   - drivers_test.go: pgx, lib/pq, node-postgres and psycopg2 run the same
 //     program direct and through, and must print the same
 //   - demo_test.go: make demo itself, twice
+//   - install_test.go: what scripts/install-deps says of Go
 //   - crash: kill -9 under load
 //   - evasion: attacks on masks and hidden tables, undefended and through Sluice
 //

@@ -20,8 +20,9 @@ import (
 // TestReadme types the console sessions of README.md at the demo's stage and
 // compares what comes back. In a ```console block
 //
-//	$ COMMAND           is typed into one shell that lives as long as the block;
-//	                    `$ psql ...` starts psql there
+//	$ COMMAND           is typed into the one shell of all blocks, in which
+//	                    nothing is set but what they set; `$ psql ...` starts
+//	                    psql there, the next command behind it leaves it
 //	shop=> STATEMENT    is typed into psql, in any state of its prompt; without
 //	                    a statement, only the prompt's state is told
 //	#other> COMMAND     a comment for the reader; skipped
@@ -40,11 +41,12 @@ func TestReadme(t *testing.T) {
 	if len(blocks) == 0 {
 		t.Fatal("README.md shows no session")
 	}
+	sh := newShell(t, s)
 	for i, b := range blocks {
 		if strings.HasPrefix(b.steps[0].input, "make") {
 			continue
 		}
-		t.Run(fmt.Sprintf("block%d", i+1), func(t *testing.T) { b.play(t, s) })
+		t.Run(fmt.Sprintf("block%d", i+1), func(t *testing.T) { b.play(t, sh, s) })
 	}
 }
 
@@ -97,9 +99,8 @@ func (b *block) add(l string, line int) {
 
 // play types a block into a shell whose standard input stays open, so that
 // psql in it reads from there too.
-func (b block) play(t *testing.T, s *stage.Stage) {
-	sh := newShell(t, s)
-	inPsql := false
+func (b block) play(t *testing.T, sh *shell, s *stage.Stage) {
+	sh.t = t
 	for _, st := range b.steps {
 		switch {
 		case st.sql && st.input == "":
@@ -107,12 +108,13 @@ func (b block) play(t *testing.T, s *stage.Stage) {
 		case st.sql:
 			sh.typed(st.input + "\n\\echo " + endMark + "\n")
 		case strings.HasPrefix(st.input, "psql") && !strings.Contains(st.input, " -c"):
-			sh.typed(ports(s, st.input) + "\n\\echo " + endMark + "\n")
-			inPsql = true
+			sh.typed(ports(s, st.input) + "; echo " + endMark + "\n\\echo " + endMark + "\n")
+			sh.inPsql = true
 		default:
-			if inPsql {
+			if sh.inPsql {
 				sh.typed("\\q\n")
-				inPsql = false
+				sh.answer(st.line) // psql reads ahead: what is typed now must be for the shell
+				sh.inPsql = false
 			}
 			sh.typed("{ " + ports(s, st.input) + "\n}; echo " + endMark + "\n")
 		}
@@ -132,19 +134,17 @@ func ports(s *stage.Stage, text string) string {
 
 const endMark = "--end-of-answer--"
 
-// A shell is bash with everything a README's reader has set up.
+// A shell is bash as a README's reader has it, but that it finds the stage's
+// gateway, which is not where the demo's is.
 type shell struct {
-	t     *testing.T
-	in    io.Writer
-	lines chan string
+	t      *testing.T // of the block that is played
+	in     io.Writer
+	lines  chan string
+	inPsql bool
 }
 
 func newShell(t *testing.T, s *stage.Stage) *shell {
 	t.Helper()
-	host, port, err := splitAddr(s.Gateway)
-	if err != nil {
-		t.Fatal(err)
-	}
 	// psql at a terminal takes its encoding from the locale, which may be C; elsewhere
 	// it does so if told to.
 	terminal := []string{"LC_ALL=C", "PGCLIENTENCODING=auto"}
@@ -155,7 +155,7 @@ func newShell(t *testing.T, s *stage.Stage) *shell {
 		t.Fatal(err)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = append(pgserver.CleanEnv(), "PATH="+path(), "HOME="+t.TempDir(), "PGTZ=UTC", "PGHOST="+host, "PGPORT="+port, "PGPASSWORD=demo",
+	cmd.Env = append(pgserver.CleanEnv(), "PATH="+path(), "HOME="+t.TempDir(), "PGTZ=UTC",
 		"SLUICE_GATEWAY=http://"+s.Web, "PSQLRC="+os.DevNull, "PAGER=cat")
 	cmd.Env = append(cmd.Env, terminal...)
 	in, err := cmd.StdinPipe()
