@@ -81,7 +81,7 @@ var rules = map[string]rule{
 	"api":        {may: join(pureCore, "api/v1", "approval", "resource", "identity"), why: "HTTP in front of what the gateway knows"},
 	"api/v1":     {why: "the words of the HTTP API, shared by both ends"},
 	"api/client": {may: join(words, "api/v1"), why: "the other end of api, for the command line"},
-	"web":        {may: join(words, "api/v1"), why: "pages over the HTTP API"},
+	"web":        {may: join(words, "api", "api/v1"), why: "pages over what the HTTP API is given: no other way to see or to answer"},
 	"cli":        {may: []string{"..."}, why: "the subcommands: a client of the API, and some that work on files alone"},
 
 	// Layer 5: the program.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"sluice/access"
@@ -31,7 +32,7 @@ type Config struct {
 	// it returns "" if that is not known.
 	URL func() string
 	// Pages serves what the API does not. Nil: there is nothing more.
-	Pages func(Visitors) http.Handler
+	Pages func(Visitors) (http.Handler, error)
 }
 
 func (c *Config) validate() error {
@@ -53,9 +54,12 @@ const (
 	maxInFlight = 256 // requests at once; more wait for nobody and get 503
 	maxSearches = 4   // scans of the journal at once; they share the machine with the data path
 
+	maxStreams = 1024 // requests that wait for news; they cost little
+
 	// Of these, one caller's: nobody keeps an approver from answering.
 	maxCallerInFlight = 32
 	maxCallerSearches = 2
+	maxCallerStreams  = 16
 
 	readTimeout  = 30 * time.Second
 	writeTimeout = 60 * time.Second // streams set their own
@@ -66,7 +70,9 @@ type API struct {
 	Config
 	inFlight chan struct{}
 	searches chan struct{}
+	streams  chan struct{}
 	callers  *places // requests of one caller at once
+	watchers *places // streams of one caller at once
 	seekers  *places // searches of one caller at once
 	signIns  rate    // at identity providers, by address
 	document []byte  // openapi.json
@@ -79,7 +85,9 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{Config: c, inFlight: make(chan struct{}, maxInFlight), searches: make(chan struct{}, maxSearches),
-		callers: newPlaces(maxCallerInFlight), seekers: newPlaces(maxCallerSearches), signIns: rate{most: maxSignIns, addresses: maxSignInsOf}}
+		streams: make(chan struct{}, maxStreams),
+		callers: newPlaces(maxCallerInFlight), watchers: newPlaces(maxCallerStreams), seekers: newPlaces(maxCallerSearches),
+		signIns: rate{most: maxSignIns, addresses: maxSignInsOf}}
 	routes := a.routes()
 	doc, err := openAPI(routes, c.Version)
 	if err != nil {
@@ -90,7 +98,11 @@ func New(c Config) (*API, error) {
 	for _, r := range append(routes, a.signInRoutes()...) {
 		mux.Handle(r.method+" "+r.path, a.serve(r))
 	}
-	mux.Handle("/", a.rest())
+	rest, err := a.rest()
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/", rest)
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(a.crossOrigin))
 	a.handler = secured(sameOrigin.Handler(mux))
@@ -130,9 +142,13 @@ func secured(next http.Handler) http.Handler {
 func (a *API) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, w: w, api: a, route: rt}
+		house, rooms := a.inFlight, a.callers
+		if rt.stream {
+			house, rooms = a.streams, a.watchers
+		}
 		select {
-		case a.inFlight <- struct{}{}:
-			defer func() { <-a.inFlight }()
+		case house <- struct{}{}:
+			defer func() { <-house }()
 		default:
 			c.fail(errBusy)
 			return
@@ -145,7 +161,7 @@ func (a *API) serve(rt route) http.Handler {
 				return
 			}
 			c.caller = caller
-			leave, ok := a.callers.try(caller.key())
+			leave, ok := rooms.try(caller.key())
 			if !ok {
 				c.fail(errBusyCaller)
 				return
@@ -158,12 +174,27 @@ func (a *API) serve(rt route) http.Handler {
 	})
 }
 
-// rest serves what no route does.
-func (a *API) rest() http.Handler {
+// rest serves what no route does: pages, within the same bounds. Below /api/
+// there are none.
+func (a *API) rest() (http.Handler, error) {
 	if a.Pages == nil {
-		return http.HandlerFunc(a.unknown)
+		return http.HandlerFunc(a.unknown), nil
 	}
-	return a.Pages(a)
+	pages, err := a.Pages(a)
+	if err != nil {
+		return nil, err
+	}
+	serve := a.serve(route{open: true, path: "pages", handle: func(c *call) error {
+		pages.ServeHTTP(c.w, c.Request)
+		return nil
+	}})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			a.unknown(w, r)
+			return
+		}
+		serve.ServeHTTP(w, r)
+	}), nil
 }
 
 // unknown answers paths that nothing else does, also for wrong methods: the

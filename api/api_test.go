@@ -427,7 +427,11 @@ func TestBusyCallerIsRefused(t *testing.T) {
 	page := httptest.NewRequest("GET", "/inbox", nil)
 	page.AddCookie(&http.Cookie{Name: a.cookieName(page), Value: "alice"})
 	w := httptest.NewRecorder()
-	pages(a).ServeHTTP(w, page)
+	all, err := pages(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.ServeHTTP(w, page)
 	if problemOf(t, w).Reason != "too_many" {
 		t.Errorf("%s", w.Body)
 	}

@@ -124,19 +124,44 @@ type Resources interface {
 	List(ctx context.Context, s access.Subject) ([]v1.Resource, error)
 }
 
-// Approvals are the requests that wait for people. Both methods show a caller
-// only what they may see and answer ErrNotFound otherwise.
+// Approvals are the requests that wait for people. Every method shows a caller
+// only what they may see and answers ErrNotFound otherwise.
 type Approvals interface {
-	// List returns requests in a state, newest first; all states if state is empty.
-	List(ctx context.Context, c *Caller, state string) ([]v1.Request, error)
+	// List returns requests, newest first.
+	List(ctx context.Context, c *Caller, f RequestFilter) ([]v1.Request, error)
+	// Show returns one with everything that helps to decide about it.
 	Show(ctx context.Context, c *Caller, id string) (v1.Request, error)
+	// Look returns one as List does: where it stands.
+	Look(ctx context.Context, c *Caller, id string) (v1.Request, error)
 	// Vote answers a request; it checks that the caller is entitled to.
-	Vote(ctx context.Context, c *Caller, id string, approve bool, reason string) (v1.Request, error)
-	// Withdraw ends a request of the caller's, what is left of a grant, or a broken glass.
+	Vote(ctx context.Context, c *Caller, id string, b Ballot) (v1.Request, error)
+	// Withdraw ends an open request of the caller's, what is left of a grant, or a broken glass.
 	Withdraw(ctx context.Context, c *Caller, id string) (v1.Request, error)
 	// BreakGlass lets the caller act at a resource without approval for a while,
 	// where rules permit that.
 	BreakGlass(ctx context.Context, c *Caller, resource, reason string) (v1.Request, error)
+	// News returns a channel that is closed when some request has changed.
+	// Changes through other nodes are not noticed: look again after a while.
+	News() <-chan struct{}
+}
+
+// A RequestFilter selects requests; zero fields do not restrict.
+type RequestFilter struct {
+	State     string // pending, approved, ...
+	Mine      bool   // only those that the caller asked for
+	Resource  string // name
+	Requester string // name, as a request says it
+	After     string // id of the last request of the page before
+	Limit     int    // 0: 200
+}
+
+// A Ballot is one person's answer to a request.
+type Ballot struct {
+	Approve   bool
+	Reason    string
+	Digest    string // hex, of the request that was shown; empty: not said
+	Channel   string // through which it came: api or web
+	Confirmed bool   // the caller proved anew who they are, for this answer
 }
 
 // Sessions are the live and past sessions.

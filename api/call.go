@@ -28,6 +28,7 @@ type call struct {
 type shown struct {
 	error
 	text, hint string
+	code       string // see [WithCode]
 }
 
 func (s shown) Unwrap() error { return s.error }
@@ -42,6 +43,21 @@ func Errorf(kind error, format string, args ...any) error {
 // WithHint adds what to do next.
 func WithHint(err error, hint string) error {
 	return shown{error: err, text: err.Error(), hint: hint}
+}
+
+// WithCode gives an error a stable word for programs.
+func WithCode(err error, code string) error {
+	return shown{error: err, text: err.Error(), hint: HintOf(err), code: code}
+}
+
+// codeOf is the word that [WithCode] gave; empty: none.
+func codeOf(err error) string {
+	for s := (shown{}); errors.As(err, &s); err = s.error {
+		if s.code != "" {
+			return s.code
+		}
+	}
+	return ""
 }
 
 // HintOf is what to do next about an error, as [WithHint] has given it; empty:
@@ -142,7 +158,7 @@ var kinds = []struct {
 func (c *call) problem(err error) v1.Problem {
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
-			return v1.Problem{Title: http.StatusText(k.status), Status: k.status, Reason: k.reason, Detail: err.Error(), Hint: HintOf(err)}
+			return v1.Problem{Title: http.StatusText(k.status), Status: k.status, Reason: k.reason, Code: codeOf(err), Detail: err.Error(), Hint: HintOf(err)}
 		}
 	}
 	p := v1.Problem{Title: http.StatusText(500), Status: 500, Reason: "internal", Trace: c.api.NewID(),

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sluice/access"
@@ -20,6 +23,8 @@ type fake struct {
 	tokens   []v1.Token
 	revoked  []string
 	requests map[string]v1.Request
+	mu       sync.Mutex // guards requests and news
+	news     chan struct{}
 	voted    []string
 	sessions map[string]access.Subject
 	killed   []string
@@ -41,7 +46,7 @@ type fake struct {
 }
 
 func newFake() *fake {
-	f := &fake{callers: map[string]Caller{}, requests: map[string]v1.Request{}, sessions: map[string]access.Subject{}, checks: map[string]string{"journal": "ok"}}
+	f := &fake{news: make(chan struct{}), callers: map[string]Caller{}, requests: map[string]v1.Request{}, sessions: map[string]access.Subject{}, checks: map[string]string{"journal": "ok"}}
 	f.callers["Bearer alice"] = Caller{Subject: person("alice"), Credential: "tok-alice"}
 	f.callers["Bearer bob"] = Caller{Subject: person("bob"), Credential: "tok-bob"}
 	f.callers["Bearer root"] = Caller{Subject: person("root"), Admin: true}
@@ -145,10 +150,13 @@ func (f fakeResources) List(_ context.Context, s access.Subject) ([]v1.Resource,
 
 type fakeApprovals struct{ *fake }
 
-func (f fakeApprovals) List(_ context.Context, _ *Caller, state string) ([]v1.Request, error) {
+func (f fakeApprovals) List(_ context.Context, c *Caller, q RequestFilter) ([]v1.Request, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var out []v1.Request
-	for _, r := range f.requests {
-		if state == "" || r.State == state {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(f.requests))) {
+		r := f.requests[id]
+		if (q.State == "" || r.State == q.State) && (q.After == "" || id < q.After) && (!q.Mine || r.Requester == c.Subject.ID) && (q.Limit == 0 || len(out) < q.Limit) {
 			out = append(out, r)
 		}
 	}
@@ -156,19 +164,13 @@ func (f fakeApprovals) List(_ context.Context, _ *Caller, state string) ([]v1.Re
 }
 
 func (f fakeApprovals) Show(_ context.Context, c *Caller, id string) (v1.Request, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	r, ok := f.requests[id]
 	if !ok {
 		return r, Errorf(ErrNotFound, "no request %s", id)
 	}
 	return r, nil
-}
-
-func (f fakeApprovals) Withdraw(_ context.Context, c *Caller, id string) (v1.Request, error) {
-	if r, ok := f.requests[id]; ok && r.Requester == c.Subject.ID {
-		r.State = "withdrawn"
-		return r, nil
-	}
-	return v1.Request{}, Errorf(ErrNotFound, "no request %s", id)
 }
 
 func (f fakeApprovals) BreakGlass(_ context.Context, c *Caller, resource, reason string) (v1.Request, error) {
@@ -178,19 +180,55 @@ func (f fakeApprovals) BreakGlass(_ context.Context, c *Caller, resource, reason
 	return v1.Request{ID: "req-glass", Kind: "break_glass", State: "approved", Requester: c.Subject.ID, Resource: resource, Reason: reason}, nil
 }
 
-func (f fakeApprovals) Vote(_ context.Context, c *Caller, id string, approve bool, reason string) (v1.Request, error) {
+func (f fakeApprovals) Look(ctx context.Context, c *Caller, id string) (v1.Request, error) {
+	return f.Show(ctx, c, id)
+}
+
+func (f fakeApprovals) Vote(_ context.Context, c *Caller, id string, b Ballot) (v1.Request, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	r, ok := f.requests[id]
 	switch {
 	case !ok:
 		return r, Errorf(ErrNotFound, "no request %s", id)
 	case r.Requester == c.Subject.ID:
-		return r, Errorf(ErrForbidden, "nobody approves their own request")
+		return r, WithCode(WithHint(Errorf(ErrForbidden, "nobody approves their own request"), "ask bob"), "self_approval")
 	case r.State != "pending":
-		return r, Errorf(ErrConflict, "it is already %s", r.State)
+		return r, WithCode(Errorf(ErrConflict, "it is already %s", r.State), "closed")
+	case b.Digest != "" && b.Digest != r.Digest:
+		return r, WithCode(Errorf(ErrConflict, "another request"), "other_digest")
 	}
-	f.voted = append(f.voted, fmt.Sprintf("%s %v by %s: %s", id, approve, c.Subject.ID, reason))
+	f.voted = append(f.voted, fmt.Sprintf("%s %v by %s: %s", id, b.Approve, c.Subject.ID, b.Reason))
 	r.State = "approved"
 	return r, nil
+}
+
+func (f fakeApprovals) Withdraw(_ context.Context, c *Caller, id string) (v1.Request, error) {
+	f.mu.Lock()
+	r := f.requests[id]
+	f.mu.Unlock()
+	if r.Requester != c.Subject.ID {
+		return r, WithCode(Errorf(ErrForbidden, "not yours"), "not_yours")
+	}
+	r.State = "withdrawn"
+	f.change(r)
+	return r, nil
+}
+
+// change is what another caller does to a request meanwhile.
+func (f *fake) change(r v1.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.Changed = r.Changed.Add(time.Second)
+	f.requests[r.ID] = r
+	close(f.news)
+	f.news = make(chan struct{})
+}
+
+func (f fakeApprovals) News() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.news
 }
 
 type fakeSessions struct{ *fake }

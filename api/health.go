@@ -44,6 +44,12 @@ func (a *API) openapi(c *call) error {
 }
 
 func (a *API) page(c *call) error {
+	if a.Pages != nil {
+		if _, err := a.Visitor(c.Request); err == nil {
+			http.Redirect(c.w, c.Request, "/requests", http.StatusSeeOther)
+			return nil
+		}
+	}
 	c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	c.begun = true
 	gateway := "http://" + c.Host
@@ -71,7 +77,8 @@ pre { background: #f2f5f8; padding: 1rem; border-radius: .4rem; overflow-x: auto
 Status: <strong class="{{.Health.Status}}">{{.Health.Status}}</strong>{{with .Health.Version}}, version {{.}}{{end}}.</p>
 {{with .Health.Checks}}<table>{{range $part, $state := .}}<tr><td>{{$part}}</td><td>{{$state}}</td></tr>{{end}}</table>{{end}}
 {{range .Health.Warnings}}<p class="failing">{{.}}</p>
-{{end}}<p>From a terminal:</p>
+{{end}}<p><a href="/requests">Requests for approval</a></p>
+<p>From a terminal:</p>
 <pre>export SLUICE_GATEWAY={{.Gateway}} SLUICE_USER=you SLUICE_PASSWORD=...
 sluice whoami
 sluice ls

@@ -17,6 +17,7 @@ type route struct {
 	answer  any    // zero value of the JSON answer; nil with media set
 	media   string // of an answer that is not JSON
 	status  int    // of success; 0: 200
+	stream  bool   // lasts as long as the client likes, and has places of its own
 	handle  func(*call) error
 }
 
@@ -61,24 +62,6 @@ func (a *API) selfRoutes() []route {
 			summary: "A short-lived credential for native clients; one issued with a token does not outlive it"},
 		{method: "DELETE", path: "/api/v1/tokens/{id}", name: "revokeToken", answer: v1.Token{}, handle: a.revokeToken,
 			summary: "End a token at once; sessions opened with it end at their next statement"},
-	}
-}
-
-func (a *API) requestRoutes() []route {
-	return []route{
-		{method: "GET", path: "/api/v1/requests", name: "listRequests", answer: []v1.Request{}, handle: a.listRequests,
-			query:   []param{{"state", "pending (default), approved, rejected, withdrawn, expired, used or all"}},
-			summary: "Approval requests: the caller's own and those put to them, newest first"},
-		{method: "GET", path: "/api/v1/requests/{id}", name: "showRequest", answer: v1.Request{}, handle: a.showRequest,
-			summary: "One approval request with what exactly will run"},
-		{method: "POST", path: "/api/v1/requests/{id}/approve", name: "approveRequest", body: v1.Answer{}, answer: v1.Request{}, handle: a.approveRequest,
-			summary: "Agree; never to one's own request"},
-		{method: "POST", path: "/api/v1/requests/{id}/reject", name: "rejectRequest", body: v1.Answer{}, answer: v1.Request{}, handle: a.rejectRequest,
-			summary: "Refuse; one refusal is enough"},
-		{method: "POST", path: "/api/v1/requests/{id}/withdraw", name: "withdrawRequest", answer: v1.Request{}, handle: a.withdrawRequest,
-			summary: "Take back one's own request, what is left of a grant, or a broken glass"},
-		{method: "POST", path: "/api/v1/break-glass", name: "breakGlass", body: v1.Breaking{}, answer: v1.Request{}, status: 201, handle: a.breakGlass,
-			summary: "Act at a resource without approval for a while, where rules permit it; everybody named is alerted, and every action is reviewed"},
 	}
 }
 

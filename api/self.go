@@ -1,8 +1,6 @@
 package api
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	v1 "sluice/api/v1"
@@ -121,87 +119,6 @@ func (a *API) revokeToken(c *call) error {
 		return c.answer(t)
 	}
 	return WithHint(Errorf(ErrNotFound, "no live token %s", clip(id, 100)), "sluice token ls shows them")
-}
-
-func (a *API) listRequests(c *call) error {
-	state := strings.ToLower(c.URL.Query().Get("state"))
-	switch state {
-	case "":
-		state = "pending"
-	case "all":
-		state = ""
-	case "pending", "approved", "rejected", "withdrawn", "expired", "used":
-	default:
-		return Errorf(ErrInvalid, "there is no state %q", clip(state, 40))
-	}
-	list, err := a.Approvals.List(c.Context(), &c.caller, state)
-	if err != nil {
-		return err
-	}
-	open := func(r v1.Request) bool { return (r.State == "pending" || r.State == "approved") && c.overlooks(&r) }
-	if slices.ContainsFunc(list, open) { // with what exactly will run
-		if err := c.looked("requests", map[string]any{"query": clip(c.URL.RawQuery, 1000)}); err != nil {
-			return err
-		}
-	}
-	return c.answer(filled(list))
-}
-
-// overlooks reports whether the caller sees a request only because administrators
-// and auditors see all: it is not theirs and not put to them.
-func (c *call) overlooks(r *v1.Request) bool {
-	return c.caller.SeesAll() && !r.MayVote && r.Requester != Name(&c.caller.Subject)
-}
-
-func (a *API) showRequest(c *call) error {
-	r, err := a.Approvals.Show(c.Context(), &c.caller, c.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	if c.overlooks(&r) {
-		if err := c.looked("request", map[string]any{"request": r.ID}); err != nil {
-			return err
-		}
-	}
-	return c.answer(r)
-}
-
-func (a *API) approveRequest(c *call) error { return a.vote(c, true) }
-func (a *API) rejectRequest(c *call) error  { return a.vote(c, false) }
-
-func (a *API) vote(c *call, approve bool) error {
-	var answer v1.Answer
-	if err := c.decode(&answer); err != nil {
-		return err
-	}
-	if len(answer.Reason) > 4096 {
-		return Errorf(ErrInvalid, "the reason is longer than 4096 bytes")
-	}
-	r, err := a.Approvals.Vote(c.Context(), &c.caller, c.PathValue("id"), approve, answer.Reason)
-	if err != nil {
-		return err
-	}
-	return c.answer(r)
-}
-
-func (a *API) withdrawRequest(c *call) error {
-	r, err := a.Approvals.Withdraw(c.Context(), &c.caller, c.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	return c.answer(r)
-}
-
-func (a *API) breakGlass(c *call) error {
-	var b v1.Breaking
-	if err := c.decode(&b); err != nil {
-		return err
-	}
-	r, err := a.Approvals.BreakGlass(c.Context(), &c.caller, b.Resource, b.Reason)
-	if err != nil {
-		return err
-	}
-	return c.answer(r)
 }
 
 func (a *API) can(c *call) error {

@@ -108,7 +108,7 @@ func (a *API) signOut(c *call) error {
 func (c *call) showSignIn(status int, f signInForm) error {
 	h := c.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 	f.Providers = c.links(f)
 	c.begun = true
 	c.w.WriteHeader(status)
@@ -118,13 +118,8 @@ func (c *call) showSignIn(status int, f signInForm) error {
 var signInTemplate = template.Must(template.New("signin").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Sign in - Sluice</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 22rem; margin: 3rem auto; padding: 0 1rem; color: #1b2430; background: #fff }
-label { display: block; margin: .8rem 0 } input { display: block; width: 100%; box-sizing: border-box; padding: .5rem; font: inherit }
-button, .provider { display: block; width: 100%; box-sizing: border-box; padding: .6rem; margin: .8rem 0; font: inherit; text-align: center; border: 1px solid #8a97a6; border-radius: .4rem; background: #f2f5f8; color: inherit; text-decoration: none; cursor: pointer }
-.problem { color: #a01c1c }
-@media (prefers-color-scheme: dark) { body { background: #14191f; color: #dde4ec } button, .provider { background: #1f2730 } input { background: #1f2730; color: inherit; border: 1px solid #8a97a6 } .problem { color: #ff8a8a } }
-</style></head><body>
+<link rel="stylesheet" href="/assets/sluice.css"><link rel="icon" type="image/svg+xml" href="/assets/mark.svg"><meta name="color-scheme" content="light dark"></head><body>
+<main class="entry"><p class="brand"><img src="/assets/mark.svg" width="26" height="26" alt="">Sluice</p><div class="card">
 <h1>Sign in</h1>
 {{with .Problem}}<p class="problem" role="alert">{{.}}</p>{{end}}{{with .Hint}}<p>{{.}}</p>{{end}}
 {{with .Who}}<form method="post" action="/signout"><p>You are signed in as <strong>{{.}}</strong>.</p>
@@ -134,7 +129,7 @@ button, .provider { display: block; width: 100%; box-sizing: border-box; padding
 <input type="hidden" name="next" value="{{.Next}}">
 <label>Name <input name="user" value="{{.Name}}" autocomplete="username" autocapitalize="none" required></label>
 <label>Password <input type="password" name="password" autocomplete="current-password" required></label>
-<button>Sign in</button>
+<button class="primary">Sign in</button>
 </form>{{end}}
-</body></html>
+</div></main></body></html>
 `))

@@ -145,7 +145,7 @@ func TestSignOutNeedsTheToken(t *testing.T) {
 }
 
 // pages is what a web front end looks like to the API.
-func pages(v Visitors) http.Handler {
+func pages(v Visitors) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/inbox", v.Page(func(w http.ResponseWriter, r *http.Request, who Visitor) {
 		if r.ParseForm() != nil {
@@ -154,7 +154,7 @@ func pages(v Visitors) http.Handler {
 		}
 		w.Write([]byte("hello " + who.Subject.ID + " " + who.CSRF))
 	}))
-	return mux
+	return mux, nil
 }
 
 func TestPages(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/access"
+	v1 "sluice/api/v1"
 )
 
 // Visitors says whose browser a request comes from. [API] implements it; pages
@@ -28,6 +29,11 @@ type Visitors interface {
 	// Visitor returns who is signed in; ErrCredential if nobody is. It looks at
 	// the session's cookie alone and does not check for forged requests.
 	Visitor(r *http.Request) (Visitor, error)
+
+	// Looked records that an administrator or auditor reads requests that are
+	// neither theirs nor put to them. Call it before they are shown; a page that
+	// cannot be recorded is not shown.
+	Looked(w http.ResponseWriter, r *http.Request, v Visitor, list ...v1.Request) error
 
 	// Page calls handle with the visitor. Without one, GET and HEAD are sent to
 	// the sign-in page and all else is answered 401; an unsafe method without

@@ -47,6 +47,8 @@ type View struct {
 	// Expected is what the target expects the action to do.
 	Expected Expected
 
+	// Mine is true if the viewer asked for it, and may withdraw it.
+	Mine bool
 	// MayVote is true if the viewer may answer now; otherwise Why says why not.
 	MayVote bool
 	Why     string
@@ -106,8 +108,12 @@ const (
 
 // A Filter selects requests; the zero Filter selects pending ones.
 type Filter struct {
-	States []string // empty: pending. "all" among them: every state
-	Limit  int      // zero: 200
+	States    []string // empty: pending. "all" among them: every state
+	Mine      bool     // only those that the viewer asked for
+	Resource  string   // name; empty: every one
+	Requester string   // ID; empty: everybody
+	After     string   // only those older than this one: the next page
+	Limit     int      // zero: 200
 }
 
 const (
@@ -127,7 +133,19 @@ func (e *Engine) List(ctx context.Context, viewer access.Subject, f Filter) ([]V
 	case slices.Contains(states, "all"):
 		states = nil
 	}
-	all, err := e.o.Store.Approvals(ctx, store.ApprovalFilter{AnyKind: true, States: states, Limit: maxScanned})
+	q := store.ApprovalFilter{AnyKind: true, States: states, Requester: f.Requester, Resource: f.Resource, Limit: maxScanned}
+	if f.Mine {
+		q.Issuer, q.Requester = viewer.Issuer, viewer.ID
+	}
+	var last store.Approval
+	if f.After != "" {
+		var err error
+		if last, err = e.o.Store.Approval(ctx, f.After); err != nil || !e.visible(&last, viewer) {
+			return nil, fmt.Errorf("approval: request %s: %w", f.After, orNotFound(err))
+		}
+		q.Before = last.Created.Add(time.Microsecond) // some may have come at the same time
+	}
+	all, err := e.o.Store.Approvals(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("approval: list: %w", err)
 	}
@@ -137,13 +155,37 @@ func (e *Engine) List(ctx context.Context, viewer access.Subject, f Filter) ([]V
 	}
 	var views []View
 	for i := range all {
-		v := e.view(&all[i], viewer)
+		if len(views) == limit {
+			break
+		}
+		a := &all[i]
+		if !e.visible(a, viewer) || !older(a, &last) || f.Mine && !a.Requester.Same(viewer) {
+			continue
+		}
 		// A pending request whose time is over is listed as what it is.
-		if len(views) < limit && e.visible(&all[i], viewer) && (states == nil || slices.Contains(states, v.State)) {
+		if v := e.view(a, viewer); states == nil || slices.Contains(states, v.State) {
 			views = append(views, v)
 		}
 	}
 	return views, nil
+}
+
+// older reports whether a listing has a behind last; the zero last stands before
+// every one.
+func older(a, last *store.Approval) bool {
+	if c := a.Created.Compare(last.Created); last.ID != "" && c == 0 {
+		return a.ID < last.ID
+	}
+	return true
+}
+
+// Look is Show without what is good to know for a decision: where a request stands.
+func (e *Engine) Look(ctx context.Context, viewer access.Subject, id string) (View, error) {
+	a, err := e.o.Store.Approval(ctx, id)
+	if err != nil || !e.visible(&a, viewer) {
+		return View{}, fmt.Errorf("approval: request %s: %w", id, orNotFound(err))
+	}
+	return e.view(&a, viewer), nil
 }
 
 // Show returns one request; ErrNotFound also for who may not see it.
@@ -166,6 +208,7 @@ func (e *Engine) Show(ctx context.Context, viewer access.Subject, id string) (Vi
 
 func (e *Engine) view(a *store.Approval, viewer access.Subject) View {
 	v := e.face(a)
+	v.Mine = a.Requester.Same(viewer)
 	err := e.mayCast(a, viewer, true)
 	if v.MayVote = err == nil; err != nil {
 		v.Why = err.Error()

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,9 +12,9 @@ import (
 )
 
 func (a *app) request() *cobra.Command {
-	cmd := &cobra.Command{Use: "request", Short: "Approval requests: list, show, approve, reject, withdraw; break glass", Args: cobra.NoArgs, RunE: helpOnly}
+	cmd := &cobra.Command{Use: "request", Short: "Approval requests: list, show, answer, withdraw, wait; break glass", Args: cobra.NoArgs, RunE: helpOnly}
 	cmd.AddCommand(a.requestList(), a.requestShow(), a.vote("approve", "Agree that it runs; never your own request", true),
-		a.vote("reject", "Refuse it; one refusal is enough", false), a.withdraw(), a.breakGlass())
+		a.vote("reject", "Refuse it; one refusal is enough", false), a.withdraw(), a.requestWait(), a.breakGlass())
 	return cmd
 }
 
@@ -24,10 +25,10 @@ func helpOnly(cmd *cobra.Command, _ []string) error {
 }
 
 func (a *app) requestList() *cobra.Command {
-	var state string
+	var q client.RequestQuery
 	cmd := &cobra.Command{Use: "ls", Short: "Your requests and those put to you, newest first", Args: cobra.NoArgs,
 		RunE: a.remote(func(cmd *cobra.Command, c *client.Client, _ []string) error {
-			rows, err := c.Requests(cmd.Context(), state)
+			rows, err := c.FindRequests(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
@@ -41,7 +42,13 @@ func (a *app) requestList() *cobra.Command {
 				{"EXPIRES", func(r v1.Request) string { return when(r.Expires) }},
 			})
 		})}
-	cmd.Flags().StringVar(&state, "state", "", "pending (default), approved, rejected, withdrawn, expired, used or all")
+	flags := cmd.Flags()
+	flags.StringVar(&q.State, "state", "", "pending (default), approved, rejected, withdrawn, expired, used or all")
+	flags.BoolVar(&q.Mine, "mine", false, "only those that you asked for")
+	flags.StringVar(&q.Resource, "resource", "", "only those for this resource")
+	flags.StringVar(&q.Requester, "requester", "", "only those of this user")
+	flags.IntVar(&q.Limit, "limit", 0, "at most so many (default 200)")
+	flags.StringVar(&q.After, "after", "", "only those older than this request: the next page")
 	return cmd
 }
 
@@ -224,6 +231,42 @@ func (a *app) voted(r v1.Request, approve bool) error {
 	text := fmt.Sprintf("%s: %s", r.ID, r.State)
 	if approve && r.State == "pending" {
 		text += "; still needed: " + quorum(r.From) + " in all"
+	}
+	_, err := fmt.Fprintln(a.Out, clean(text))
+	return err
+}
+
+func (a *app) requestWait() *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{Use: "wait ID", Short: "Wait for the answer; exit code 0: approved, 1: refused or over, 3: still waiting", Args: cobra.ExactArgs(1),
+		RunE: a.remote(func(cmd *cobra.Command, c *client.Client, args []string) error {
+			r, err := c.Wait(cmd.Context(), args[0], timeout)
+			if err != nil {
+				return err
+			}
+			if err := a.settled(r); err != nil {
+				return err
+			}
+			switch r.State {
+			case "approved", "used":
+				return nil
+			case "pending":
+				return &exitError{code: waiting}
+			}
+			return &exitError{code: failed}
+		})}
+	cmd.Flags().DurationVar(&timeout, "timeout", 15*time.Minute, "how long to wait")
+	return cmd
+}
+
+// settled says where a request stands, and by whose word.
+func (a *app) settled(r v1.Request) error {
+	if a.format != table {
+		return a.encode(r)
+	}
+	text := fmt.Sprintf("%s: %s", r.ID, r.State)
+	if n := len(r.Votes); n > 0 {
+		text += strings.TrimRight(fmt.Sprintf(" by %s  %s", r.Votes[n-1].By, r.Votes[n-1].Reason), " ")
 	}
 	_, err := fmt.Fprintln(a.Out, clean(text))
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 
 	"sluice/access"
@@ -23,14 +24,6 @@ type approvals struct {
 	targets protocol.Targets
 }
 
-func (a approvals) Withdraw(ctx context.Context, c *api.Caller, id string) (v1.Request, error) {
-	v, err := a.engine.Withdraw(ctx, id, c.Subject)
-	if err != nil {
-		return v1.Request{}, votingError(err, id)
-	}
-	return request(&v), nil
-}
-
 func (a approvals) BreakGlass(ctx context.Context, c *api.Caller, name, reason string) (v1.Request, error) {
 	target, err := a.targets.Target(ctx, name, "")
 	if err != nil {
@@ -48,13 +41,14 @@ func (a approvals) BreakGlass(ctx context.Context, c *api.Caller, name, reason s
 	return request(&v), nil
 }
 
-func (a approvals) List(ctx context.Context, c *api.Caller, state string) ([]v1.Request, error) {
-	if state == "" {
-		state = "all"
+func (a approvals) List(ctx context.Context, c *api.Caller, f api.RequestFilter) ([]v1.Request, error) {
+	if f.State == "" {
+		f.State = "all"
 	}
-	views, err := a.engine.List(ctx, c.Subject, approval.Filter{States: []string{state}})
+	views, err := a.engine.List(ctx, c.Subject, approval.Filter{States: []string{f.State}, Mine: f.Mine, Resource: f.Resource,
+		Requester: f.Requester, After: f.After, Limit: f.Limit})
 	if err != nil {
-		return nil, err
+		return nil, votingError(err, f.After)
 	}
 	var out []v1.Request
 	for i := range views {
@@ -64,34 +58,77 @@ func (a approvals) List(ctx context.Context, c *api.Caller, state string) ([]v1.
 }
 
 func (a approvals) Show(ctx context.Context, c *api.Caller, id string) (v1.Request, error) {
-	v, err := a.engine.Show(ctx, c.Subject, id)
-	if err != nil {
-		return v1.Request{}, votingError(err, id)
-	}
-	return request(&v), nil
+	return shown(id)(a.engine.Show(ctx, c.Subject, id))
 }
 
-func (a approvals) Vote(ctx context.Context, c *api.Caller, id string, approve bool, reason string) (v1.Request, error) {
-	v, err := a.engine.Cast(ctx, id, approval.Ballot{Voter: c.Subject, Approve: approve, Reason: reason,
-		Evidence: approval.Evidence{Channel: "api", Proof: "credential " + c.Credential}})
-	if err != nil {
-		return v1.Request{}, votingError(err, id)
+func (a approvals) Look(ctx context.Context, c *api.Caller, id string) (v1.Request, error) {
+	return shown(id)(a.engine.Look(ctx, c.Subject, id))
+}
+
+func (a approvals) Withdraw(ctx context.Context, c *api.Caller, id string) (v1.Request, error) {
+	v, err := a.engine.Withdraw(ctx, id, c.Subject)
+	if err == nil && v.State != store.Withdrawn {
+		err = fmt.Errorf("%w: it is %s", approval.ErrClosed, v.State)
 	}
-	return request(&v), nil
+	return shown(id)(v, err)
+}
+
+func (a approvals) News() <-chan struct{} { return a.engine.News() }
+
+func (a approvals) Vote(ctx context.Context, c *api.Caller, id string, b api.Ballot) (v1.Request, error) {
+	ballot := approval.Ballot{Voter: c.Subject, Approve: b.Approve, Reason: b.Reason, Confirmed: b.Confirmed,
+		Evidence: approval.Evidence{Channel: b.Channel, Proof: "credential " + c.Credential}}
+	if b.Digest != "" {
+		var seen access.Digest
+		if n, err := hex.Decode(seen[:], []byte(b.Digest)); err != nil || n != len(seen) {
+			return v1.Request{}, votingError(approval.ErrUnseen, id)
+		}
+		ballot.Seen = &seen
+	}
+	return shown(id)(a.engine.Cast(ctx, id, ballot))
+}
+
+// shown says what the engine answered about a request in the API's words.
+func shown(id string) func(approval.View, error) (v1.Request, error) {
+	return func(v approval.View, err error) (v1.Request, error) {
+		if err != nil {
+			return v1.Request{}, votingError(err, id)
+		}
+		return request(&v), nil
+	}
+}
+
+// refusals are the engine's reasons in the API's words. The codes are for programs
+// and never change.
+var refusals = []struct {
+	err, kind  error
+	code, hint string
+}{
+	{approval.ErrSelf, api.ErrForbidden, "self_approval", "sluice request show ID says who may answer"},
+	{approval.ErrNotHuman, api.ErrForbidden, "not_human", "sluice request show ID says who may answer"},
+	{approval.ErrNotAsked, api.ErrForbidden, "not_asked", "sluice request show ID says who may answer"},
+	{approval.ErrConfirm, api.ErrForbidden, "confirmation_needed", "answer on the gateway's page, which asks for the sign-in"},
+	{approval.ErrNotYours, api.ErrForbidden, "not_yours", "who may answer it can reject it"},
+	{approval.ErrVoted, api.ErrConflict, "already_answered", ""},
+	{approval.ErrClosed, api.ErrConflict, "closed", ""},
+	{approval.ErrUnseen, api.ErrConflict, "other_digest", "read the request again"},
+	{approval.ErrComment, api.ErrInvalid, "reason_needed", "say why you agree"},
 }
 
 // votingError says an engine's refusal in the API's words.
 func votingError(err error, id string) error {
-	switch {
-	case errors.Is(err, approval.ErrNotFound):
+	if errors.Is(err, approval.ErrNotFound) {
 		return api.WithHint(api.Errorf(api.ErrNotFound, "no request %s", id), "sluice request ls --state all lists those you may see")
-	case errors.Is(err, approval.ErrSelf), errors.Is(err, approval.ErrNotHuman), errors.Is(err, approval.ErrNotAsked),
-		errors.Is(err, approval.ErrConfirm), errors.Is(err, approval.ErrNotYours):
-		return api.WithHint(api.Errorf(api.ErrForbidden, "%s", cause(err, id)), "sluice request show "+id+" says who may answer")
-	case errors.Is(err, approval.ErrVoted), errors.Is(err, approval.ErrClosed):
-		return api.Errorf(api.ErrConflict, "%s", cause(err, id))
-	case errors.Is(err, approval.ErrComment):
-		return api.Errorf(api.ErrInvalid, "%s", cause(err, id))
+	}
+	for _, r := range refusals {
+		if !errors.Is(err, r.err) {
+			continue
+		}
+		told := api.Errorf(r.kind, "%s", cause(err, id))
+		if r.hint != "" {
+			told = api.WithHint(told, strings.ReplaceAll(r.hint, "ID", id))
+		}
+		return api.WithCode(told, r.code)
 	}
 	return err
 }
@@ -107,6 +144,7 @@ func request(v *approval.View) v1.Request {
 		Created: v.Created, Verb: v.Verb, Database: v.Resource.Database, Reason: v.Reason, Session: v.Session, MayVote: v.MayVote, WhyNot: v.Why,
 		From: quorum(v.From), Votes: ballots(v.Votes), Rules: v.Rules, Message: v.Message, Ticket: v.Ticket, Client: v.Client,
 		Decision: v.Decision, URL: v.URL, Whole: v.Whole, Comment: v.Comment, Confirm: v.Confirm, Uses: v.Uses,
+		Mine: v.Mine, Digest: hex.EncodeToString(v.Digest[:]), Labels: v.Resource.Labels, Changed: v.Changed,
 	}
 	if len(v.Rules) > 0 {
 		r.Rule = v.Rules[0]

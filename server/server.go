@@ -31,6 +31,7 @@ import (
 	"sluice/resource"
 	"sluice/store"
 	"sluice/store/sqlite"
+	"sluice/web"
 )
 
 // Options are what a Server needs beside its configuration. The zero Options
@@ -213,10 +214,13 @@ func (s *Server) buildApproval(context.Context, *config.Config) error {
 // requestURL is where people read about a request.
 func (s *Server) requestURL(id string) string {
 	base := s.config.Load().Gateway.URL
+	if web := s.Addr("web"); base == "" && web != nil && config.Loopback(web.String()) {
+		base = "http://" + web.String() // who connects to this machine has its pages, too
+	}
 	if base == "" {
 		return "sluice request show " + id
 	}
-	return base + "/api/v1/requests/" + id
+	return base + "/requests/" + id
 }
 
 func (s *Server) buildPolicy(_ context.Context, cfg *config.Config) error {
@@ -294,15 +298,22 @@ func (s *Server) buildAPI(context.Context, *config.Config) (err error) {
 	s.api, err = api.New(api.Config{
 		Identity: ids, SignIn: signIn{ids, s.issuers.Load, s.log}, Tokens: ids,
 		Resources: resources{s.config.Load, &s.policy, s.Addr},
-		Approvals: approvals{s.approvals, s.policy.Set, s.catalogue},
+		Approvals: s.requests(),
 		Sessions:  sessions{s.postgres, s.store, s.recorded.read, s.recorded.has, s.record},
 		Audit:     auditor{s.journal, s.index, s.sessions},
 		Policy:    s.oracle(),
 		Health:    s, Metrics: s.metrics.handler(), Log: s.log, Now: s.o.Now,
 		NewID: func() string { return uuid7.New(s.o.Now()) }, Version: s.o.Version,
-		URL: func() string { return s.config.Load().Gateway.URL },
+		URL: func() string { return s.config.Load().Gateway.URL }, Pages: s.pages,
 	})
 	return err
+}
+
+func (s *Server) requests() approvals { return approvals{s.approvals, s.policy.Set, s.catalogue} }
+
+// pages are those on which people answer requests.
+func (s *Server) pages(v api.Visitors) (http.Handler, error) {
+	return web.New(web.Config{Approvals: s.requests(), Now: s.o.Now, Log: s.log, Version: s.o.Version}, v)
 }
 
 // Checks says what is wrong, for /readyz.

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -299,11 +300,42 @@ func (c *Client) RevokeToken(ctx context.Context, id string) (v1.Token, error) {
 
 // Requests lists approval requests in a state; empty: pending.
 func (c *Client) Requests(ctx context.Context, state string) ([]v1.Request, error) {
-	q := url.Values{}
-	if state != "" {
-		q.Set("state", state)
+	return c.FindRequests(ctx, RequestQuery{State: state})
+}
+
+// A RequestQuery selects approval requests; zero fields do not restrict, but the
+// zero State means pending.
+type RequestQuery struct {
+	State, Resource, Requester string
+	Mine                       bool
+	Limit                      int // 0: the gateway's page
+	After                      string
+}
+
+// FindRequests lists approval requests, newest first.
+func (c *Client) FindRequests(ctx context.Context, f RequestQuery) ([]v1.Request, error) {
+	q := flag("mine", f.Mine)
+	for name, v := range map[string]string{"state": f.State, "resource": f.Resource, "requester": f.Requester, "after": f.After} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
 	}
 	return get[[]v1.Request](ctx, c, "/api/v1/requests", q)
+}
+
+// Wait returns a request when it is no longer pending, or after about timeout.
+func (c *Client) Wait(ctx context.Context, id string, timeout time.Duration) (v1.Request, error) {
+	end := time.Now().Add(timeout)
+	for {
+		left := max(0, min(time.Until(end), 45*time.Second)).Round(time.Millisecond)
+		r, err := get[v1.Request](ctx, c, "/api/v1/requests/"+url.PathEscape(id)+"/wait", url.Values{"timeout": {left.String()}})
+		if err != nil || r.State != "pending" || !time.Now().Before(end) {
+			return r, err
+		}
+	}
 }
 
 // Request returns one approval request.

@@ -18,6 +18,7 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`    // what to do next
 	Trace  string `json:"trace,omitempty"`   // names the log line of an internal error
 	Reason string `json:"reason,omitempty"`  // a stable word for programs: not_found, forbidden, ...
+	Code   string `json:"code,omitempty"`    // a stable word for the cause where Reason has several: self_approval, closed, ...
 	ID     string `json:"request,omitempty"` // the approval request it is about
 }
 
@@ -85,24 +86,28 @@ type Request struct {
 	Binding  []string  `json:"binding,omitempty"` // settings that give the text its meaning: role, search_path, ...
 	Parts    []Part    `json:"parts,omitempty"`   // of a commit: what has run, and becomes final with it
 	MayVote  bool      `json:"may_vote"`          // the caller may approve or reject it
+	Mine     bool      `json:"mine"`              // the caller asked for it, and may withdraw it while it is open
+	Digest   string    `json:"digest"`            // SHA-256 over who, what and where, hex: what an answer is bound to
 	WhyNot   string    `json:"why_not,omitempty"` // what keeps the caller from answering
 
-	Rules    []string    `json:"rules,omitempty"`   // every rule that asks
-	Message  string      `json:"message,omitempty"` // what the rule says
-	Ticket   string      `json:"ticket,omitempty"`  // the requester's reference
-	Client   string      `json:"client,omitempty"`  // where the requester's session comes from
-	Decision string      `json:"decision,omitempty"`
-	Actors   []string    `json:"actors,omitempty"` // who acts for the requester, innermost first
-	URL      string      `json:"url,omitempty"`    // where people answer
-	Whole    bool        `json:"whole"`            // action shows everything that will run
-	Comment  bool        `json:"comment,omitempty"`
-	Confirm  bool        `json:"confirm,omitempty"`
-	Escalate *Escalation `json:"escalate,omitempty"`
-	Grant    *Grant      `json:"grant,omitempty"`
-	Uses     int         `json:"uses,omitempty"` // how often the answer was used
-	Expected *Expected   `json:"expected,omitempty"`
-	Before   []Past      `json:"before,omitempty"`  // what the session did until it asked, newest first; one request only
-	Similar  []Precedent `json:"similar,omitempty"` // past requests for the same statement but for constants; one request only
+	Labels   map[string]string `json:"labels,omitempty"` // of the resource, such as env: prod
+	Changed  time.Time         `json:"changed"`
+	Rules    []string          `json:"rules,omitempty"`   // every rule that asks
+	Message  string            `json:"message,omitempty"` // what the rule says
+	Ticket   string            `json:"ticket,omitempty"`  // the requester's reference
+	Client   string            `json:"client,omitempty"`  // where the requester's session comes from
+	Decision string            `json:"decision,omitempty"`
+	Actors   []string          `json:"actors,omitempty"` // who acts for the requester, innermost first
+	URL      string            `json:"url,omitempty"`    // where people answer
+	Whole    bool              `json:"whole"`            // action shows everything that will run
+	Comment  bool              `json:"comment,omitempty"`
+	Confirm  bool              `json:"confirm,omitempty"`
+	Escalate *Escalation       `json:"escalate,omitempty"`
+	Grant    *Grant            `json:"grant,omitempty"`
+	Uses     int               `json:"uses,omitempty"` // how often the answer was used
+	Expected *Expected         `json:"expected,omitempty"`
+	Before   []Past            `json:"before,omitempty"`  // what the session did until it asked, newest first; one request only
+	Similar  []Precedent       `json:"similar,omitempty"` // past requests for the same statement but for constants; one request only
 }
 
 // A Part is one statement of a transaction that waits for its commit.
@@ -181,6 +186,7 @@ type Breaking struct {
 // An Answer approves or rejects a Request.
 type Answer struct {
 	Reason string `json:"reason,omitempty"`
+	Digest string `json:"digest,omitempty"` // of the request that was read: an answer to another one does not count
 }
 
 // A Session is one subject at one resource, live or past.
