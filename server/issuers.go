@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"sluice/access"
@@ -80,7 +81,10 @@ func person(p oidc.Person) identity.Person {
 }
 
 // renewer asks the providers that are configured now.
-type renewer struct{ issuers func() *issuers }
+type renewer struct {
+	issuers func() *issuers
+	log     *slog.Logger
+}
 
 // Renew implements [identity.Renewer]. A provider that was taken out of the
 // configuration vouches for nobody.
@@ -91,6 +95,7 @@ func (r renewer) Renew(ctx context.Context, name string, refresh access.Secret, 
 	}
 	again, err := p.Refresh(ctx, refresh, subject)
 	if errors.Is(err, oidc.ErrGone) || errors.Is(err, oidc.ErrRejected) {
+		r.log.Info("a login is not renewed", "provider", name, "person", subject, "reason", err)
 		return identity.Person{}, fmt.Errorf("%w: %w", identity.ErrGone, err)
 	}
 	return person(again), err
@@ -102,7 +107,7 @@ func (s *Server) renewLogins(ctx context.Context) {
 	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
-		renewed, gone, err := s.directory.Renew(ctx, renewer{s.issuers.Load})
+		renewed, gone, err := s.directory.Renew(ctx, renewer{s.issuers.Load, s.log})
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("logins could not be renewed; they go on until they expire", "error", err)
 		}

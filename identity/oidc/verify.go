@@ -76,10 +76,12 @@ func verify(ctx context.Context, issuer string, keys goidc.KeySet, raw, client s
 	return out, times(out, o)
 }
 
-// fetching reports whether keys were not to be had, so that the token may be good.
+// fetching reports whether keys were not to be had, so that the token may be
+// good: the provider is down, or it was asked a moment ago and may have rotated
+// its keys since.
 func fetching(err error) bool {
 	var u *url.Error
-	return errors.As(err, &u) && !errors.Is(err, errKeysAsked)
+	return errors.As(err, &u)
 }
 
 // party checks who the ID token of a sign-in was made for, where it has several
