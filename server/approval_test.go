@@ -171,6 +171,18 @@ func TestApprovalAtCommit(t *testing.T) {
 	if got := <-run("SELECT id, email FROM customers ORDER BY id"); got.out != "1|x\n7|z\n" {
 		t.Errorf("%+v", got)
 	}
+	// Who does not wait sends the same again; with the same effect it is the same.
+	later := []string{"SET sluice.wait = 0", "UPDATE customers SET email = 'y' WHERE id = 7"}
+	if got := <-run(later...); !strings.Contains(got.errs, "needs approval") {
+		t.Errorf("%+v", got)
+	}
+	answer(true, 1)
+	if got := <-run(later...); !strings.HasSuffix(got.out, "UPDATE 1\n") {
+		t.Errorf("%+v", got)
+	}
+	if got := <-run(later...); !strings.Contains(got.errs, "needs approval") {
+		t.Errorf("twice: %+v", got)
+	}
 }
 
 // In an emergency a holder acts at once, and cannot do so again before others have
