@@ -98,7 +98,7 @@ func (f *fake) Start(_ context.Context, ask LoginAsk) (Started, error) {
 }
 
 // Finish takes the code for the user's name.
-func (f *fake) Finish(_ context.Context, l LoginFinish) (Opened, error) {
+func (f *fake) Finish(ctx context.Context, l LoginFinish) (Opened, error) {
 	f.finished = append(f.finished, l)
 	if l.Code == "" && l.Device {
 		return Opened{}, ErrPending
@@ -106,7 +106,7 @@ func (f *fake) Finish(_ context.Context, l LoginFinish) (Opened, error) {
 	if l.State != "state" || l.Attempt.Reveal() != "attempt" {
 		return Opened{}, Errorf(ErrForbidden, "signing in failed")
 	}
-	return f.Password(nil, l.Code, access.NewSecret(l.Code), "")
+	return f.Password(ctx, l.Code, access.NewSecret(l.Code), "")
 }
 
 func (f *fake) Exchange(_ context.Context, e Exchange) (Opened, error) {
