@@ -308,6 +308,23 @@ func TestGroupsOfProvidersAreKnown(t *testing.T) {
 	}
 }
 
+// Somebody whose login has ended signs in again: that they still have it counts
+// as no failure, however often they ask.
+func TestLoginWithAnEndedLogin(t *testing.T) {
+	g, idp := withProvider(t)
+	secret := g.device(t, idp)
+	if err := g.bearer(t, secret).Logout(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := g.bearer(t, secret)
+	for range 30 {
+		_, _ = c.FinishLogin(t.Context(), v1.LoginAnswer{Provider: "idp", Device: true, Attempt: "x"}) // refused
+	}
+	if err := g.directory.Allow("", "127.0.0.1:1"); err != nil {
+		t.Errorf("slowed down: %v", err)
+	}
+}
+
 // A rule that wants a fresh sign-in refuses an old one, and takes the same
 // credential once its holder has proven who they are again.
 func TestFreshSignIn(t *testing.T) {
