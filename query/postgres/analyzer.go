@@ -40,6 +40,8 @@ type Analyzer struct {
 	batches *cache[*Batch]  // by text and environment
 	parses  *cache[*parsed] // by text
 	shapes  *cache[*Batch]  // by literal-stripped text and environment
+	// templates of canonical texts, by literal-stripped text
+	templates *cache[*template]
 }
 
 // New returns an analyzer that reads texts with parser.
@@ -51,6 +53,8 @@ func New(parser Parser, opts Options) *Analyzer {
 		batches: newCache[*Batch](opts.CacheBytes),
 		parses:  newCache[*parsed](opts.CacheBytes),
 		shapes:  newCache[*Batch](opts.CacheBytes),
+
+		templates: newCache[*template](opts.CacheBytes / 4),
 	}
 }
 

@@ -15,7 +15,7 @@ var errDiffers = errors.New("the canonical text does not mean the same")
 
 // Canonical returns the text to run where what was judged must be what runs:
 // the deparse of the statement's tree, proven to parse to that same tree.
-// Comments are gone. It fails for statements that were not understood and where
+// Comments are gone. Statements that differ in constants alone share one proof (see template). It fails for statements that were not understood and where
 // the proof fails; then nothing must run. The answer is kept with the statement.
 func (a *Analyzer) Canonical(ctx context.Context, subject string, s *Statement) (string, error) {
 	if s.Syntax != nil || s.tree == nil {
@@ -24,7 +24,11 @@ func (a *Analyzer) Canonical(ctx context.Context, subject string, s *Statement) 
 	if text := s.tree.canonical.Load(); text != nil {
 		return *text, nil
 	}
-	text, err := a.canonical(ctx, subject, s.Action.Text)
+	write := a.likeOthers
+	if s.literal {
+		write = a.canonical
+	}
+	text, err := write(ctx, subject, s.Action.Text)
 	if err != nil {
 		return "", fmt.Errorf("canonical: %w", err)
 	}

@@ -18,7 +18,7 @@
 //	session.go, settings.go, copy.go          what concerns the session
 //	utility.go, ddl.go, rights.go, op.go      structure, roles, maintenance
 //	relation.go, view.go   relations, what lies below views and above partitions
-//	redact.go, canonical.go                   what is shown, and what runs
+//	redact.go, canonical.go, template.go      what is shown, and what runs
 //
 // # How sure
 //
@@ -67,7 +67,8 @@
 //
 // A hit by text and environment costs some 30 ns, one by the text's shape some
 // 2 us, a parse 20 us and up. A shape answers only for statements in which no
-// conclusion looked at a constant's value (analysis.literal).
+// conclusion looked at a constant's value (analysis.literal). The canonical text of
+// such statements is filled in from that of their shape (template.go), in some 5 us.
 //
 // The package is pure: no I/O, no clock, no goroutine.
 package postgres

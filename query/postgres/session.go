@@ -209,12 +209,14 @@ func (a *analysis) explain(s *pgquery.ExplainStmt) {
 
 // Measured notes that a plan is shown of a statement that runs: memory and sizes in
 // it, of which a statement can make any multiple, tell how long values are that
-// merely pass through. Columns are replaced, not changed in place.
+// merely pass through, are sorted, or stand in a hash table. Columns are replaced, not
+// changed in place.
 func Measured(objects []access.Object) {
+	const held = access.UseOutput | access.UseCarry | access.UseJoin | access.UseGroup | access.UseOrder | access.UseAggregate
 	for i := range objects {
 		cols := slices.Clone(objects[i].Columns)
 		for j := range cols {
-			if c := &cols[j]; c.Use&(access.UseOutput|access.UseCarry) != 0 && c.Use&access.UseFlow == 0 {
+			if c := &cols[j]; c.Use&held != 0 && c.Use&access.UseFlow == 0 {
 				c.Use |= access.UseFlow
 				c.Exprs = append(slices.Clip(c.Exprs), access.UseExpr{Use: access.UseFlow, Text: "EXPLAIN ANALYZE"})
 			}
