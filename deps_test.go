@@ -169,7 +169,7 @@ func walk(t *testing.T, visit func(name string) error) {
 		if base := d.Name(); d.IsDir() && name != "." && (base[0] == '.' || slices.Contains(skip, base)) {
 			return fs.SkipDir
 		}
-		if !d.Type().IsRegular() {
+		if !d.Type().IsRegular() || name == "sluice" { // what go build ./cmd/sluice leaves
 			return nil
 		}
 		return visit(filepath.ToSlash(name))

@@ -19,8 +19,12 @@ func Eighteen(root string) string {
 // somebody's home is closed to it. Links cost nothing; across file systems the
 // files are copied.
 func (c *cluster) adopt() error {
-	if c.Programs == "" || c.account == nil {
+	if c.Programs == "" {
 		return nil
+	}
+	var err error
+	if c.Programs, err = filepath.Abs(c.Programs); err != nil || c.account == nil {
+		return err // they run in a folder of their own
 	}
 	from, to := filepath.Dir(c.Programs), filepath.Join(c.dir, "server")
 	if err := c.linkTree(from, to); err != nil {
