@@ -249,7 +249,7 @@ func (p *pages) refused(w http.ResponseWriter, r *http.Request, v *api.Visitor, 
 		return
 	}
 	wrong := p.problem(err)
-	wrong.Detail = "Your answer was not counted: " + wrong.Detail
+	wrong.Detail = "Your answer was not counted. " + wrong.Detail
 	if len(reason) > api.MaxReason {
 		reason = strings.ToValidUTF8(reason[:api.MaxReason], "")
 	}

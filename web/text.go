@@ -34,6 +34,7 @@ func statement(text string) []piece {
 	if len(text) > maxColoured {
 		return revealed(text)
 	}
+	text = strings.ReplaceAll(text, "\r\n", "\n")
 	l := lexer{rest: text, lines: !strings.Contains(text, "\n") && len(text) > 50}
 	for l.rest != "" {
 		l.next()
