@@ -29,7 +29,11 @@ and there, as alice the engineer:
   SELECT * FROM finance.salaries;                    -- denied: not hers to see
   UPDATE orders SET status = 'paid' WHERE id = 7;    -- waits for a DBA
 
-While the last one waits, in a third terminal in this folder, as bob the DBA:
+While the last one waits, answer it as bob the DBA (password demo) in a browser,
+
+  http://$WEB/requests
+
+or in a third terminal in this folder:
 
   export SLUICE_USER=bob SLUICE_PASSWORD=demo SLUICE_GATEWAY=http://$WEB
   bin/sluice request ls
