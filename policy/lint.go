@@ -40,6 +40,7 @@ func Lint(s *Set, inv Inventory) []strictyaml.Problem {
 		l.shadowed(r)
 		l.ungranted(r)
 		l.revealing(r)
+		l.readsOnly(r)
 	}
 	return strictyaml.Sort(l.problems)
 }
@@ -358,6 +359,21 @@ func (l *linter) revealing(r *rule) {
 	p := &r.mask.permits
 	if p.minGroup == 0 && p.uses&access.UseAggregate != 0 && slices.ContainsFunc(p.functions, func(f string) bool { return f != "count" }) {
 		l.warn(r, "aggregates of a group of one row are the value itself: give aggregatable.min_group")
+	}
+}
+
+// readsOnly warns of rules that hide columns or tables from statements whose verb reads:
+// one that writes as well has another verb, and can read all the same.
+func (l *linter) readsOnly(r *rule) {
+	hides := r.mask != nil && len(r.mask.detect) == 0 || r.effect == effDeny && r.match.objects()
+	if !hides || r.allows() || r.monitor || !r.match.hasVerbs || !r.match.verbs.has(access.VerbSelect) {
+		return
+	}
+	for _, v := range []access.Verb{access.VerbFetch, access.VerbCopyOut, access.VerbInsert, access.VerbUpdate, access.VerbDelete, access.VerbLock} {
+		if !r.match.verbs.has(v) {
+			l.warn(r, "does not hold for %s, which can read as well (RETURNING, INSERT ... SELECT, FOR UPDATE): leave verbs and access out", v)
+			return
+		}
 	}
 }
 

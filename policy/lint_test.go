@@ -42,6 +42,11 @@ func TestLint(t *testing.T) {
 		{"shadowed", "  - {id: a, match: {groups: [engineering], verbs: [delete], resource: {labels: {env: prod}}}, effect: allow, record: true}\n  - {id: b, match: {access: [write]}, effect: deny}", `rule "a": never allows anything: p/b`},
 		{"shadowed in part", "  - {id: a, match: {groups: [dba], access: [write]}, effect: allow}\n  - {id: b, match: {verbs: [delete]}, effect: deny}", ""},
 		{"shadowed sometimes", "  - {id: a, match: {groups: [dba], access: [write]}, effect: allow}\n  - {id: b, match: {access: [write]}, when: session.writes > 1, effect: deny}", ""},
+		{"mask of reads", `  - {id: a, match: {columns: ["*.t.c"], access: [read]}, effect: mask, mask: {with: "null"}}`, "does not hold for insert"},
+		{"mask of one verb", `  - {id: a, match: {columns: ["*.t.c"], verbs: [select]}, effect: mask, mask: {with: "null"}}`, "does not hold for fetch"},
+		{"hidden from reads", `  - {id: a, match: {tables: ["f.*"], access: [read]}, effect: deny}`, "does not hold for insert"},
+		{"hidden from writes", `  - {id: a, match: {tables: ["f.*"], access: [write]}, effect: deny}`, ""},
+		{"mask of both", `  - {id: a, match: {columns: ["*.t.c"], access: [read, write]}, effect: mask, mask: {with: "null"}}`, ""},
 		{"redundant", `  - {id: a, match: {groups: [engineering], verbs: [select]}, effect: allow}`, `adds nothing: p/base`},
 		{"not redundant", `  - {id: a, match: {groups: [engineering], verbs: [select]}, effect: allow, limit: {rows: 1}}`, ""},
 	} {
