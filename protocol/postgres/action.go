@@ -30,6 +30,9 @@ func (s *session) analyze(text string) (*query.Batch, error) {
 		return opaqueBatch(text, "the parser cannot be reached: "+err.Error()), nil
 	}
 	if s.gate.Posture().Restricted && unknownNames(b) && s.freshCatalog() {
+		if err := s.settleCatalog(); err != nil {
+			return nil, err
+		}
 		s.judging = s.env.current()
 		return s.srv.Analyzer.Analyze(s.ctx, s.info.Subject.ID, text, s.judging)
 	}
@@ -48,10 +51,13 @@ func (s *session) settle() error {
 	if err := s.settleReadOnly(); err != nil {
 		return err
 	}
-	if s.gate.Posture().Restricted {
-		return s.settleEnv()
+	if !s.gate.Posture().Restricted {
+		return nil
 	}
-	return nil
+	if err := s.settleEnv(); err != nil {
+		return err
+	}
+	return s.settleCatalog()
 }
 
 // opaqueBatch is a text that was not analysed: one statement of which nothing

@@ -33,6 +33,13 @@ type environment struct {
 	// transaction: a rollback takes that back.
 	moved bool
 
+	// private is the catalog as the open transaction sees it, over the one that all
+	// share; nil: as everybody does. Changed while nothing is in flight.
+	private atomic.Pointer[catalog.Snapshot]
+	// pending is true if the open transaction may have changed the catalog, changed
+	// if it may have since private was read.
+	pending, changed bool
+
 	// drifted is true while the upstream reads texts differently from the
 	// analysis: then nothing can be understood.
 	drifted atomic.Bool
@@ -76,16 +83,24 @@ func (e *environment) report(name, value string) {
 // current returns the environment to analyse in, made anew when the catalog or
 // a setting changed.
 func (e *environment) current() *query.Env {
-	var snap *catalog.Snapshot
-	if e.loader != nil {
-		snap = e.loader.Snapshot()
-	}
+	snap := e.catalog()
 	if e.env == nil || snap != e.snapshot {
 		e.snapshot = snap
 		e.env = query.NewEnv(query.Env{Catalog: snap, SearchPath: e.path, Database: e.database, User: e.user, Temp: e.temp})
 		e.binding = nil
 	}
 	return e.env
+}
+
+// catalog is the snapshot that holds now; nil: none was ever loaded.
+func (e *environment) catalog() *catalog.Snapshot {
+	if own := e.private.Load(); own != nil {
+		return own
+	}
+	if e.loader == nil {
+		return nil
+	}
+	return e.loader.Snapshot()
 }
 
 // set replaces path or role; current then makes a new environment.
@@ -123,6 +138,7 @@ func (e *environment) follow(st *query.Statement) {
 		e.followSetting(c)
 	}
 	e.moved = e.moved || moves(st)
+	e.followCatalog(st)
 	if st.MayChangeSettings || st.DiscardAll || st.Tx == query.TxRollback || st.Tx == query.TxRollbackTo ||
 		st.Tx == query.TxCommit || st.Action.Confidence != access.Exact {
 		e.unsure = true

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
@@ -16,6 +17,10 @@ type finding struct {
 	row    []string      // of the first row; nil if there was none or it failed
 	failed bool
 	why    string // the error, if it failed
+
+	all   bool       // every row is kept
+	rows  [][][]byte // with all: the values, nil for NULL
+	bytes int        // of them
 }
 
 // settings asks for what gives names their meaning. Every name in it is
@@ -245,12 +250,29 @@ func (s *session) hiddenFailed(e *entry, se wire.ServerError) {
 	}
 }
 
-// read keeps the first row.
+// maxFound bounds what is kept of an answer, in bytes.
+const maxFound = 16 << 20
+
+// read keeps the first row, or all.
 func (f *finding) read(msg []byte) error {
+	if f != nil && f.all {
+		return f.readAll(msg)
+	}
 	if f == nil || f.row != nil {
 		return nil
 	}
 	return wire.EachValue(msg[wire.HeaderLen:], func(_ int, v []byte) {
 		f.row = append(f.row, string(v))
 	})
+}
+
+func (f *finding) readAll(msg []byte) error {
+	if f.bytes += len(msg); f.bytes > maxFound {
+		f.failed, f.why, f.rows = true, "the answer is too long", nil
+		return nil
+	}
+	var row [][]byte
+	err := wire.EachValue(msg[wire.HeaderLen:], func(_ int, v []byte) { row = append(row, bytes.Clone(v)) })
+	f.rows = append(f.rows, row)
+	return err
 }

@@ -315,10 +315,7 @@ func originsOf(snap *catalog.Snapshot, f wire.Field) (origins []access.ColumnID,
 }
 
 func (s *session) snapshot() *catalog.Snapshot {
-	if s.env.loader == nil {
-		return nil
-	}
-	return s.env.loader.Snapshot()
+	return s.env.catalog()
 }
 
 // applyPlan masks one row, or drops it behind a limit.

@@ -50,6 +50,9 @@ type Source struct {
 // Trace returns what is known about a view's definition, without what lies
 // below the views that it reads. Never nil.
 func (s *Snapshot) Trace(view *Relation) *Trace {
+	if s.base != nil && s.byOID[view.OID] == nil {
+		return s.base.Trace(view) // by number: other names for what it reads change nothing
+	}
 	s.mu.Lock()
 	t := s.traces[view.OID]
 	s.mu.Unlock()
@@ -96,7 +99,7 @@ const maxViews = 100
 // table's own and not generated from others, or in every view on the way down no more than a column's name.
 func (s *Snapshot) Copied(relation uint32, num int16) bool {
 	for range maxViews {
-		r := s.byOID[relation]
+		r := s.Relation(relation)
 		if r == nil || r.ByNum(num) == nil {
 			return false
 		}
@@ -127,7 +130,7 @@ func (s *Snapshot) Origins(relation uint32, num int16) ([]access.ColumnID, bool)
 
 // ColumnID names a source.
 func (s *Snapshot) ColumnID(src Source) (access.ColumnID, bool) {
-	r := s.byOID[src.Relation]
+	r := s.Relation(src.Relation)
 	if r == nil {
 		return access.ColumnID{}, false
 	}
@@ -153,7 +156,7 @@ func (w *sourceWalk) visit(src Source) {
 	if w.seen[src] {
 		return
 	}
-	r := w.snapshot.byOID[src.Relation]
+	r := w.snapshot.Relation(src.Relation)
 	if r == nil || r.ByNum(src.Num) == nil || len(w.found) >= maxSources {
 		w.complete = false
 		return
@@ -163,7 +166,7 @@ func (w *sourceWalk) visit(src Source) {
 }
 
 func (w *sourceWalk) expand(src Source) {
-	r := w.snapshot.byOID[src.Relation]
+	r := w.snapshot.Relation(src.Relation)
 	for _, from := range r.ByNum(src.Num).From {
 		w.visit(Source{src.Relation, from})
 	}
@@ -176,7 +179,7 @@ func (w *sourceWalk) expand(src Source) {
 }
 
 func (w *sourceWalk) inherit(parent uint32, name string) {
-	p := w.snapshot.byOID[parent]
+	p := w.snapshot.Relation(parent)
 	if p == nil {
 		w.complete = false
 		return
@@ -222,7 +225,7 @@ func (s *Snapshot) Reaches(r *Relation) (reached []*Relation, why string) {
 			why = reason
 		}
 		for _, oid := range next {
-			n := s.byOID[oid]
+			n := s.Relation(oid)
 			if n == nil || seen[oid] {
 				continue
 			}

@@ -27,18 +27,22 @@ const notSystem = ` AND n.nspname NOT IN ('pg_catalog', 'information_schema')`
 
 // Queries returns the queries that fill a Rows, in the order to run them. The
 // columns of each, in order, are the fields of the row type it fills.
-func Queries() []Query {
+func Queries() []Query { return queries(func(string) string { return "" }) }
+
+// queries are the queries with more conditions on what is read: only returns the
+// one on the relation, or the row, of that alias.
+func queries(only func(alias string) string) []Query {
 	return []Query{
-		{"schemas", `SELECT n.oid, n.nspname FROM pg_catalog.pg_namespace n WHERE true` + notTemp, scanSchema},
+		{"schemas", `SELECT n.oid, n.nspname FROM pg_catalog.pg_namespace n WHERE true` + notTemp + only("n"), scanSchema},
 		{"relations", `SELECT c.oid, n.nspname, c.relname, c.relkind,
  EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
  c.relrowsecurity
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanRelation},
+ WHERE c.relkind IN ('r','v','m','p','f','S')` + notTemp + only("c"), scanRelation},
 		{"columns", `SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull, a.attgenerated <> '', a.atttypmod
  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','p','f','S')` + notTemp, scanColumn},
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','v','m','p','f','S')` + notTemp + only("c"), scanColumn},
 		// An expression's columns are what its default, before 15 the column itself, depends on.
 		{"generated", `SELECT DISTINCT d.adrelid, d.adnum, p.refobjsubid FROM pg_catalog.pg_attrdef d
  JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
@@ -47,38 +51,38 @@ func Queries() []Query {
  AND (p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid
  OR p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.objid = d.adrelid AND p.objsubid = d.adnum)
  JOIN pg_catalog.pg_class c ON c.oid = d.adrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r','p','f')` + notTemp, scanGenerated},
+ WHERE c.relkind IN ('r','p','f')` + notTemp + only("c"), scanGenerated},
 		{"inherits", `SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i
- JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('r','p','f')`, scanInherit},
+ JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('r','p','f')` + only("c"), scanInherit},
 		{"views", `SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid)
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('v','m')` + notTemp + notSystem, scanView},
+ WHERE c.relkind IN ('v','m')` + notTemp + notSystem + only("c"), scanView},
 		{"functions", `SELECT p.oid, n.nspname, p.proname, p.pronargs, p.pronargdefaults, p.provariadic <> 0,
  p.prokind, p.provolatile, p.prosecdef, l.lanname, e.extname
  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
 			memberOf("p.oid", "pg_proc") + ` WHERE n.nspname <> 'information_schema'
- AND (n.nspname <> 'pg_catalog' OR p.oid >= 16384)` + notTemp, scanFunction},
+ AND (n.nspname <> 'pg_catalog' OR p.oid >= 16384)` + notTemp + only("p"), scanFunction},
 		{"operators", `SELECT n.nspname, o.oprname, o.oprleft, o.oprright, l.lanname, e.extname
  FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
  LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode LEFT JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
-			memberOf("o.oid", "pg_operator") + ` WHERE o.oid >= 16384` + notTemp, scanOperator},
+			memberOf("o.oid", "pg_operator") + ` WHERE o.oid >= 16384` + notTemp + only("o"), scanOperator},
 		{"types", `SELECT t.oid, n.nspname, t.typname, t.typtype,
  CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typelem <> 0 AND t.typlen = -1 THEN t.typelem ELSE 0 END, e.extname, t.typtypmod
  FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace` +
 			memberOf("t.oid", "pg_type") + `
  LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
  LEFT JOIN pg_catalog.pg_type m ON m.oid = t.typelem LEFT JOIN pg_catalog.pg_class mc ON mc.oid = m.typrelid
- WHERE t.oid >= 16384 AND coalesce(c.relkind, 'c') = 'c' AND coalesce(mc.relkind, 'c') = 'c'` + notTemp, scanType},
+ WHERE t.oid >= 16384 AND coalesce(c.relkind, 'c') = 'c' AND coalesce(mc.relkind, 'c') = 'c'` + notTemp + only("t"), scanType},
 		{"labels", `SELECT l.enumtypid, pg_catalog.row_number() OVER (PARTITION BY l.enumtypid ORDER BY l.enumsortorder), l.enumlabel
- FROM pg_catalog.pg_enum l`, scanLabel},
+ FROM pg_catalog.pg_enum l WHERE true` + only("l"), scanLabel},
 		{"parts", `SELECT c.reltype, a.attnum, a.attname, a.atttypid, a.atttypmod
  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'c'` + notTemp + notSystem, scanPart},
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'c'` + notTemp + notSystem + only("c"), scanPart},
 		{"casts", `SELECT k.castsource, k.casttarget, l.lanname, e.extname FROM pg_catalog.pg_cast k
  JOIN pg_catalog.pg_proc p ON p.oid = k.castfunc JOIN pg_catalog.pg_language l ON l.oid = p.prolang` +
-			memberOf("k.oid", "pg_cast") + ` WHERE k.oid >= 16384`, scanCast},
+			memberOf("k.oid", "pg_cast") + ` WHERE k.oid >= 16384` + only("k"), scanCast},
 	}
 }
 
@@ -125,7 +129,7 @@ func (r *row) shared() string {
 
 func (r *row) flag() bool {
 	v := r.next()
-	return len(v) == 1 && v[0] == 't'
+	return string(v) == "t" || string(v) == "true" // as itself, or cast to text
 }
 
 func (r *row) char() byte {

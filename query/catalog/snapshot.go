@@ -22,6 +22,7 @@ type Snapshot struct {
 	labels    map[uint32][]string
 	parts     map[uint32][]PartRow
 	casts     []CastRow
+	base      *Snapshot // what is not found here is as there; see [Snapshot.With]
 
 	mu     sync.Mutex // guards traces
 	traces map[uint32]*Trace
@@ -84,8 +85,11 @@ func (r *Relation) ByNum(num int16) *Column {
 // view untraced. It keeps and reorders the slices of rows. A row that refers to
 // a relation that is not there is ignored (the server's catalog can change
 // while it is read), a name that stands twice is an error.
-func Build(rows Rows, tracer Tracer) (*Snapshot, error) {
+func Build(rows Rows, tracer Tracer) (*Snapshot, error) { return buildOver(rows, tracer, nil) }
+
+func buildOver(rows Rows, tracer Tracer, base *Snapshot) (*Snapshot, error) {
 	s := &Snapshot{
+		base:      base,
 		tracer:    tracer,
 		schemas:   make(map[string]uint32, len(rows.Schemas)),
 		byOID:     make(map[uint32]*Relation, len(rows.Relations)),
@@ -157,7 +161,7 @@ func (s *Snapshot) addLinks(rows *Rows) {
 	for _, row := range rows.Inherits {
 		if r := s.byOID[row.Child]; r != nil {
 			r.Parents = append(r.Parents, row.Parent)
-			p := s.byOID[row.Parent]
+			p := s.Relation(row.Parent)
 			r.Partition = p != nil && p.Kind == 'p'
 		}
 	}
@@ -195,10 +199,24 @@ func SystemSchema(name string) bool { return name == "pg_catalog" || name == "in
 func (s *Snapshot) Version() string { return s.version }
 
 // Relation returns the relation with this OID, or nil.
-func (s *Snapshot) Relation(oid uint32) *Relation { return s.byOID[oid] }
+func (s *Snapshot) Relation(oid uint32) *Relation {
+	if r := s.byOID[oid]; r != nil || s.base == nil {
+		return r
+	}
+	return s.base.byOID[oid]
+}
 
 // Lookup returns the relation with this qualified name, or nil.
-func (s *Snapshot) Lookup(schema, name string) *Relation { return s.byName[Name{schema, name}] }
+func (s *Snapshot) Lookup(schema, name string) *Relation {
+	if r := s.byName[Name{schema, name}]; r != nil || s.base == nil {
+		return r
+	}
+	r := s.base.byName[Name{schema, name}]
+	if r != nil && s.byOID[r.OID] != nil {
+		return nil // it is called otherwise here
+	}
+	return r
+}
 
 // Resolve finds an unqualified name as the server does: along path, with
 // pg_catalog before everything else unless path names it. Temporary relations
@@ -218,7 +236,10 @@ func (s *Snapshot) Resolve(path []string, name string) *Relation {
 }
 
 // HasSchema reports whether the schema exists.
-func (s *Snapshot) HasSchema(name string) bool { _, ok := s.schemas[name]; return ok }
+func (s *Snapshot) HasSchema(name string) bool {
+	_, ok := s.schemas[name]
+	return ok || s.base != nil && s.base.HasSchema(name)
+}
 
 // Relations calls yield for every relation, in no particular order, until it
 // returns false.
@@ -228,63 +249,12 @@ func (s *Snapshot) Relations(yield func(*Relation) bool) {
 			return
 		}
 	}
-}
-
-// Functions returns the functions called name, in every schema but the
-// server's own. The slice is shared: do not change it.
-func (s *Snapshot) Functions(name string) []FunctionRow { return s.functions[name] }
-
-// EachFunction calls yield for every function outside the server's own schemas,
-// in no particular order, until it returns false.
-func (s *Snapshot) EachFunction(yield func(FunctionRow) bool) {
-	for _, named := range s.functions {
-		for _, f := range named {
-			if !yield(f) {
-				return
-			}
+	if s.base == nil {
+		return
+	}
+	for oid, r := range s.base.byOID {
+		if s.byOID[oid] == nil && !yield(r) {
+			return
 		}
 	}
 }
-
-// HasCode reports whether a schema holds users' functions, operators, or types with
-// code of their own: with its name theirs change.
-func (s *Snapshot) HasCode(schema string) bool {
-	for _, named := range s.functions {
-		if slices.ContainsFunc(named, func(f FunctionRow) bool { return f.Schema == schema }) {
-			return true
-		}
-	}
-	for _, named := range s.operators {
-		if slices.ContainsFunc(named, func(o OperatorRow) bool { return o.Schema == schema }) {
-			return true
-		}
-	}
-	for name, t := range s.types {
-		if name.Schema == schema && (t.Kind == 'b' || t.Kind == 'd') && t.Base == 0 || name.Schema == schema && t.Kind == 'd' {
-			return true
-		}
-	}
-	return false
-}
-
-// Operators returns the operators called name that are not the server's own.
-// The slice is shared: do not change it.
-func (s *Snapshot) Operators(name string) []OperatorRow { return s.operators[name] }
-
-// Type returns a type that is not the server's own, or nil.
-func (s *Snapshot) Type(schema, name string) *TypeRow { return s.types[Name{schema, name}] }
-
-// TypeByOID returns a type that is not the server's own, or nil.
-func (s *Snapshot) TypeByOID(oid uint32) *TypeRow { return s.typeByOID[oid] }
-
-// Labels returns the labels of an enum in their order. The slice is shared: do
-// not change it.
-func (s *Snapshot) Labels(enum uint32) []string { return s.labels[enum] }
-
-// Parts returns the attributes of a composite type in their order; nothing for
-// a table's row type. The slice is shared: do not change it.
-func (s *Snapshot) Parts(composite uint32) []PartRow { return s.parts[composite] }
-
-// Casts returns the casts that call functions and are not the server's own.
-// The slice is shared: do not change it.
-func (s *Snapshot) Casts() []CastRow { return s.casts }
