@@ -75,6 +75,24 @@ func BenchmarkCatalog(b *testing.B) {
 			}
 		}
 	})
+	// What a transaction created, which it reads before its next statement.
+	b.Run("own", func(b *testing.B) {
+		if err := kept.exec(b.Context(), "BEGIN READ WRITE; CREATE TABLE made (id int); SET LOCAL search_path = pg_catalog"); err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			results, err := kept.conn.Exec(b.Context(), catalog.OwnSQL()).ReadAll()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if rows, err := catalog.ReadOwn(results[0].Rows); err != nil || len(rows.Relations) != 1 {
+				b.Fatal(err, len(rows.Relations))
+			}
+		}
+		if err := kept.exec(b.Context(), "ROLLBACK"); err != nil {
+			b.Fatal(err)
+		}
+	})
 	b.Run("idle", func(b *testing.B) {
 		for b.Loop() {
 			if load(b, &kept) != nil {

@@ -23,7 +23,8 @@ const (
 // followCatalog notes what a forwarded statement may do to the catalog. Temporary
 // relations have names of their own; see followTemp.
 func (e *environment) followCatalog(st *query.Statement) {
-	if st.DDL && st.Action.Verb != access.VerbTemp || st.Action.Confidence != access.Exact {
+	code := st.Action.Confidence != access.Exact && st.Execute == nil // what is prepared is no DDL
+	if st.DDL && st.Action.Verb != access.VerbTemp || code {
 		e.pending, e.changed = true, true
 	}
 	if e.pending && st.Tx != query.TxNone {
@@ -86,17 +87,19 @@ func (s *session) readOwn() error {
 		return nil
 	}
 	p.Done(access.Outcome{Rows: int64(len(f.rows))})
-	s.env.private.Store(own)
+	if was := s.env.private.Load(); was == nil || own == nil || was.Version() != own.Version() || was.Base() != base {
+		s.env.private.Store(own)
+	}
 	return nil
 }
 
-// overlay is what was found, over the snapshot that all share.
+// overlay is what was found, over the snapshot that all share; nil: nothing.
 func overlay(base *catalog.Snapshot, f *finding) (*catalog.Snapshot, error) {
 	if f.failed {
 		return nil, fmt.Errorf("the server says %s", f.why)
 	}
 	rows, err := catalog.ReadOwn(f.rows)
-	if err != nil {
+	if err != nil || rows.Empty() {
 		return nil, err
 	}
 	return base.With(rows)

@@ -198,7 +198,7 @@ func (a *analysis) moved(t pgquery.ObjectType, rv *pgquery.RangeVar, object *pgq
 	if rv != nil && t != pgquery.ObjectType_OBJECT_INDEX {
 		a.altered(access.VerbAlter, rv)
 		for _, r := range slices.Concat(a.relation(rv.Schemaname, rv.Relname), a.hidden(rv)) {
-			r.moved = true
+			r.move()
 		}
 		return
 	}

@@ -228,6 +228,24 @@ func (a *analysis) shadowedType(name string) {
 	}
 }
 
+// domain judges the type of a column that is made: what is written to it later is
+// checked by the code of a domain.
+func (a *analysis) domain(t *pgquery.TypeName) {
+	p := names(t.Names)
+	if len(p) == 0 || a.env.Catalog == nil {
+		return
+	}
+	path := a.env.path
+	if len(p) > 1 {
+		path = p[len(p)-2 : len(p)-1]
+	}
+	for _, s := range path {
+		if d := a.env.Catalog.Type(s, p[len(p)-1]); d != nil && d.Kind == 'd' {
+			a.judgeType(d.Kind, d.Schema+"."+d.Name, d.Extension)
+		}
+	}
+}
+
 func (a *analysis) userType(schema, name string) {
 	path := a.env.path
 	if schema != "" {

@@ -41,6 +41,15 @@ func (r *relUse) use(column string, use access.Use, at spot) *usage {
 
 func (r *relUse) system() bool { return catalog.SystemSchema(r.schema) }
 
+// move notes that the relation gets another name. Of a view, what it shows counts.
+func (r *relUse) move() {
+	r.moved = true
+	if r.rel != nil && r.rel.IsView() {
+		r.unknown = false
+		r.all |= access.UseFlow
+	}
+}
+
 // shell reports whether a view as such is concerned, not what it shows. Under
 // another name what it shows could be taken for something else.
 func (r *relUse) shell() bool { return r.whole && !r.moved && r.rel.IsView() }

@@ -101,7 +101,9 @@ func (a *analysis) inner(m protoMessage) {
 		a.nested(&scope{}, v, access.UseStore)
 	case *pgquery.FuncCall:
 		a.calls(v)
-	case *pgquery.ColumnRef, *pgquery.TypeName:
+	case *pgquery.ColumnRef:
+	case *pgquery.TypeName:
+		a.domain(v)
 	case *pgquery.InsertStmt, *pgquery.UpdateStmt, *pgquery.DeleteStmt, *pgquery.MergeStmt:
 		a.opaque("a statement stands where none is expected")
 	default:
