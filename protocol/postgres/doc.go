@@ -9,6 +9,7 @@
 //     SCRAM-SHA-256 and -PLUS, certificates. upstream.go dials the target with
 //     pgconn and takes the connection over. catalog.go keeps a snapshot of each
 //     database's names, on a connection of its own (application_name sluice).
+//     catalog_own.go asks for what a session's open transaction made of it.
 //   - session.go is one client and one upstream; client.go and extended.go read
 //     the one and decide (watch.go while people are waited for; late.go before a
 //     portal runs whose names may have changed), reply.go, rows.go, aside.go and

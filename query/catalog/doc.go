@@ -22,6 +22,12 @@
 // when it is first needed. What it cannot trace is reported as incomplete, never
 // as empty.
 //
+// # Open transactions
+//
+// What a transaction changed nobody else sees before it commits. [OwnSQL], asked
+// inside it, finds just that, and [Snapshot.With] lays it over the snapshot that all
+// share.
+//
 // # Limits
 //
 // Objects of pg_temp schemas belong to a session and are not part of a
