@@ -30,13 +30,17 @@ const ParseWorkerCommand = "parse-worker"
 // ParseWorker runs this process as a parse worker and returns its exit code.
 func ParseWorker() int { return worker.Main() }
 
+// offlineParse bounds one text of a command: nobody else waits for the worker, and a
+// busy machine may take its time to start it.
+const offlineParse = time.Minute
+
 // newAnalyzer starts parse workers for a command that ends soon.
 func newAnalyzer() (*query.Analyzer, func() error, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, nil, fmt.Errorf("server: %w", err)
 	}
-	pool, err := worker.NewPool(worker.Options{Exe: exe, N: 1, Log: slog.New(slog.DiscardHandler)})
+	pool, err := worker.NewPool(worker.Options{Exe: exe, N: 1, Timeout: offlineParse, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, fmt.Errorf("server: %w", err)
 	}
