@@ -58,6 +58,10 @@ func connect(dsn string, params map[string]string) (*speaker, error) {
 	return s, nil
 }
 
+// mixed stands for an unknown number of ReadyForQuery: a Query within a pipeline is
+// not answered behind an error. An empty one behind everything always is.
+const mixed = 1 << 20
+
 // ask sends messages and reads the answers up to the nth ReadyForQuery. data is
 // what a COPY FROM STDIN is given.
 func (s *speaker) ask(ms []pgproto3.FrontendMessage, n int, data string) {
@@ -78,7 +82,9 @@ func (s *speaker) ask(ms []pgproto3.FrontendMessage, n int, data string) {
 		case err != nil:
 			s.close()
 			return
-		case typ == 'Z':
+		case typ == 'I' && n == mixed:
+			n = 1 // to the empty Query: what comes next ends it
+		case typ == 'Z' && n != mixed:
 			n--
 		case typ == 'G' || typ == 'W':
 			s.out.Send(&pgproto3.CopyData{Data: []byte(data)})
@@ -123,12 +129,19 @@ func (p *step) messages() (ms []pgproto3.FrontendMessage, ready int) {
 		}
 		return append(ms, &pgproto3.Execute{MaxRows: p.Rows}, &pgproto3.Sync{}), 1
 	}
+	within := false // a pipeline that has no Sync yet
 	for _, m := range p.Send {
 		fm, ends := m.frontend()
 		ms = append(ms, fm)
-		if ends {
+		if m.Query != nil && within {
+			ready = mixed
+		} else if ends && ready != mixed {
 			ready++
 		}
+		within = !ends
+	}
+	if ready == mixed {
+		ms = append(ms, &pgproto3.Query{})
 	}
 	return ms, ready
 }
