@@ -294,6 +294,8 @@ func TestNeverWithoutQuorumNeverTwice(t *testing.T) {
 			"give up":  m.giveUp,
 			"vote":     m.vote,
 			"vote 2":   m.vote,
+			"poll":     m.poll,
+			"claim":    m.claim,
 			"use":      m.use,
 			"use 2":    m.use,
 			"withdraw": m.withdraw, "glass": m.breakGlass,

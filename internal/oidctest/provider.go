@@ -29,8 +29,7 @@ type Provider struct {
 	forge    func(header, claims map[string]any) []byte
 	down     bool
 	noDevice bool
-	short    bool // claims only at user info
-	noRotate bool
+	short    bool             // claims only at user info
 	codes    map[string]grant // by code
 	devices  map[string]*grant
 	refresh  map[string]grant
@@ -46,7 +45,6 @@ type grant struct {
 	redirect  string
 	done      bool // device: the person has answered
 	denied    bool
-	polled    time.Time
 	authTime  int64
 	scope     string
 }
